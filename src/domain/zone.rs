@@ -1,0 +1,83 @@
+//! A time zone as plain data: the instants at which its offset changes, and the offsets.
+//!
+//! Zone rules are loaded at the door (`os::zones`) and handed to the core as this table, so that nothing in the
+//! core looks at a file and a search costs a binary search. The table covers [`FIRST_INSTANT`] to [`LAST_INSTANT`];
+//! instants outside it are not scheduled by anybody.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+
+/// The first instant a zone's table covers: 1900-01-01T00:00:00Z, in seconds since 1970.
+pub const FIRST_INSTANT: i64 = -2_208_988_800;
+/// The end of a zone's table (exclusive): 2200-01-01T00:00:00Z, in seconds since 1970.
+pub const LAST_INSTANT: i64 = 7_258_118_400;
+
+/// One change of a zone's offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// The first instant with the new offset, in seconds since 1970.
+    pub at: i64,
+    /// Seconds east of UTC from then on.
+    pub offset: i32,
+}
+
+/// A stretch of time in which a zone's offset stays the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// First instant of the stretch, in seconds since 1970; `i64::MIN` if nothing comes before.
+    pub start: i64,
+    /// First instant after the stretch; `i64::MAX` if nothing comes after.
+    pub end: i64,
+    /// Seconds east of UTC.
+    pub offset: i32,
+}
+
+/// A time zone: a name and its offsets over time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone {
+    name: Box<str>,
+    first_offset: i32,
+    changes: Box<[Change]>,
+}
+
+impl Zone {
+    /// A zone from its offset before the first change and its changes. Changes are put in order; those that change
+    /// nothing are dropped, so neighbouring stretches always differ.
+    pub fn new(name: &str, first_offset: i32, mut changes: Vec<Change>) -> Self {
+        changes.sort_by_key(|change| change.at);
+        let mut offset = first_offset;
+        changes.retain(|change| std::mem::replace(&mut offset, change.offset) != change.offset);
+        Self { name: name.into(), first_offset, changes: changes.into() }
+    }
+
+    /// Coordinated universal time.
+    pub fn utc() -> Self {
+        Self::new("UTC", 0, Vec::new())
+    }
+
+    /// The IANA name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The changes, oldest first.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// The stretch of constant offset that holds `instant` (seconds since 1970).
+    pub fn stretch_at(&self, instant: i64) -> Stretch {
+        let after = self.changes.partition_point(|change| change.at <= instant);
+        let before = after.checked_sub(1).map(|at| self.changes[at]);
+        Stretch {
+            start: before.map_or(i64::MIN, |change| change.at),
+            end: self.changes.get(after).map_or(i64::MAX, |change| change.at),
+            offset: before.map_or(self.first_offset, |change| change.offset),
+        }
+    }
+
+    /// The wall clock in this zone at `instant`.
+    pub fn local(&self, instant: DateTime<Utc>) -> NaiveDateTime {
+        let offset = self.stretch_at(instant.timestamp()).offset;
+        instant.naive_utc() + chrono::TimeDelta::seconds(i64::from(offset))
+    }
+}

@@ -1,0 +1,3 @@
+//! The program: parse the arguments, run one command, print one error.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The doors: zone data, and later the clock, signals and secrets.
