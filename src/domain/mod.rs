@@ -1,3 +1,467 @@
-//! What we talk about: entries, ticks, requests. Pure: no clock, no files, no randomness.
+//! What we talk about: entries, ticks, attempts, runs. Pure: no clock, no files, no randomness, no IO.
+//!
+//! An *entry* is one item under `schedules:`. Its schedule yields *ticks* (due instants). A tick has *attempts* (one
+//! HTTP request each); an accepted attempt yields a *run*. `plan` decides, somebody else does.
 
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+pub mod request;
+pub mod retry;
+pub mod schedule;
 pub mod zone;
+
+pub use request::RunRequest;
+pub use retry::{Answer, AnswerKind, Retry};
+
+/// An instant on the wall clock.
+pub type Timestamp = DateTime<Utc>;
+
+/// The instant in the one form we write: RFC 3339, UTC, with a fraction only when there is one.
+pub fn rfc3339(instant: Timestamp) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// `instant` moved by `by`, held at the ends of time instead of overflowing.
+pub fn after(instant: Timestamp, by: Duration) -> Timestamp {
+    TimeDelta::from_std(by)
+        .ok()
+        .and_then(|by| instant.checked_add_signed(by))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// A name that may not stand here, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} {reason}")]
+pub struct NameError {
+    /// What was given.
+    pub text: String,
+    /// What is wrong with it, as the end of a sentence.
+    pub reason: String,
+}
+
+/// Longest name of an entry, in characters: it stands in every tick's id and in the run's description.
+pub const ENTRY_NAME_CHARS_MAX: usize = 100;
+
+/// The name of an entry: ASCII letters, digits, `.`, `_` and `-`, beginning with a letter or digit.
+///
+/// It is part of the tick's id, of the marker in a run's description, of log fields and metrics; this alphabet
+/// needs no escaping in any of them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EntryName(Arc<str>);
+
+/// The name of an account; the same alphabet as an entry's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AccountName(Arc<str>);
+
+macro_rules! name {
+    ($name:ident) => {
+        impl $name {
+            /// Checks a name.
+            ///
+            /// # Errors
+            /// When it is empty, too long, or holds a character outside the alphabet.
+            pub fn parse(text: &str) -> Result<Self, NameError> {
+                check_name(text).map(|()| Self(text.into()))
+            }
+
+            /// The name's text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+            fn try_from(text: String) -> Result<Self, NameError> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.as_str().to_owned()
+            }
+        }
+    };
+}
+name!(EntryName);
+name!(AccountName);
+
+fn check_name(text: &str) -> Result<(), NameError> {
+    let refuse = |reason: String| {
+        Err(NameError {
+            text: text.chars().take(120).collect(),
+            reason,
+        })
+    };
+    if text.is_empty() {
+        return refuse("is empty; a name has at least one letter or digit".to_owned());
+    }
+    if text.chars().count() > ENTRY_NAME_CHARS_MAX {
+        return refuse(format!("is longer than {ENTRY_NAME_CHARS_MAX} characters"));
+    }
+    if !text.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+        return refuse("does not begin with a letter or digit (a-z, A-Z, 0-9)".to_owned());
+    }
+    match text
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
+    {
+        Some(bad) => refuse(format!(
+            "contains {bad:?}; a name is made of letters, digits, '.', '_' and '-'"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What to do with the ticks missed while the daemon was away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CatchUp {
+    /// None of them runs.
+    None,
+    /// The newest one runs.
+    Latest,
+    /// All run, up to `catch_up_max`, the newest ones.
+    All,
+}
+
+/// One item under `schedules:`, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its name, unique in the configuration.
+    pub name: EntryName,
+    /// When it is due; none for `@manually`.
+    pub schedule: Option<schedule::Schedule>,
+    /// Whose credentials start it.
+    pub account: AccountName,
+    /// What is sent.
+    pub request: RunRequest,
+    /// Starts lie up to this long after the due time, at an offset fixed by the entry's name.
+    pub spread: Duration,
+    /// What happens to missed ticks.
+    pub catch_up: CatchUp,
+    /// How many missed ticks `CatchUp::All` runs at most.
+    pub catch_up_max: u32,
+    /// A tick not started this long after its due time is given up.
+    pub deadline: Duration,
+    /// How refusals in passing are tried again.
+    pub retry: Retry,
+    /// Whether it opens ticks at all.
+    pub enabled: bool,
+    /// No tick is due before this.
+    pub not_before: Option<Timestamp>,
+    /// No tick is due after this.
+    pub not_after: Option<Timestamp>,
+    /// Words to find it by.
+    pub labels: BTreeSet<String>,
+}
+
+/// A tick's id: `ENTRY@DUE` for a scheduled one, `ENTRY@INSTANT+random` for a manual one. Instants in UTC.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TickId(String);
+
+impl TickId {
+    /// The id of the tick of `entry` that is due at `due`.
+    pub fn scheduled(entry: &EntryName, due: Timestamp) -> Self {
+        Self(format!("{entry}@{}", rfc3339(due)))
+    }
+
+    /// The id of a tick made by hand at `instant`; `random` tells apart two of the same instant.
+    pub fn manual(entry: &EntryName, instant: Timestamp, random: &str) -> Self {
+        let instant = instant.to_rfc3339_opts(SecondsFormat::Secs, true);
+        Self(format!("{entry}@{instant}+{random}"))
+    }
+
+    /// An id that a ledger kept or a person typed.
+    pub fn from_text(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The id's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TickId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// How a tick came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The entry's schedule was due.
+    Scheduled,
+    /// A person asked for it; it never moves the high-water mark.
+    Manual,
+}
+
+/// Where a tick stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum TickState {
+    /// To be sent, no earlier than `not_before`.
+    Waiting {
+        /// The next attempt leaves no earlier.
+        not_before: Timestamp,
+    },
+    /// The attempt of the tick's current number is on its way; its answer is not known.
+    Sent {
+        /// When the attempt was decided.
+        at: Timestamp,
+    },
+    /// Over, for this reason.
+    Ended {
+        /// Why.
+        reason: Reason,
+        /// When it was decided.
+        at: Timestamp,
+    },
+}
+
+impl TickState {
+    /// The state's name in tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting { .. } => "waiting",
+            Self::Sent { .. } => "sent",
+            Self::Ended { .. } => "ended",
+        }
+    }
+
+    /// Whether the tick is over.
+    pub fn is_ended(self) -> bool {
+        matches!(self, Self::Ended { .. })
+    }
+}
+
+/// Why a tick ended. Every tick ends in exactly one of these ways (P5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The run was started.
+    Started,
+    /// Its time passed while the daemon was away, and the entry's `catch_up` or `deadline` let it go.
+    Missed,
+    /// Not started within the entry's `deadline`.
+    TooLate,
+    /// The service refused it for good.
+    Refused,
+    /// The service refused it in passing as often as `retry` allows.
+    GaveUp,
+    /// Its entry was removed or switched off before it was sent.
+    Withdrawn,
+    /// An answer was lost: the run may or may not have been started.
+    Unknown,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Started,
+        Self::Missed,
+        Self::TooLate,
+        Self::Refused,
+        Self::GaveUp,
+        Self::Withdrawn,
+        Self::Unknown,
+    ];
+
+    /// The reason's name in tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Missed => "missed",
+            Self::TooLate => "too_late",
+            Self::Refused => "refused",
+            Self::GaveUp => "gave_up",
+            Self::Withdrawn => "withdrawn",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The reason of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+}
+
+/// The run that CodeArts started for a tick.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The service's id of the run (`pipeline_run_id`).
+    pub id: String,
+    /// The id in the pipeline's queue, when the run was accepted but has to wait there (`queue_id`).
+    pub queue_id: Option<String>,
+    /// When we learned of it.
+    pub started_at: Timestamp,
+    /// How it ended, in the service's own word, once known.
+    pub outcome: Option<String>,
+}
+
+/// Ticks that were dropped together: one row stands for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// How many.
+    pub count: u64,
+    /// Whether there were more than `count`: counting has a limit.
+    pub at_least: bool,
+    /// The first one's due time.
+    pub from: Timestamp,
+    /// The last one's due time.
+    pub to: Timestamp,
+}
+
+/// One due instant of an entry, with everything needed to act on it: a retry sends what was decided at first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tick {
+    /// `ENTRY@DUE`, unique in the ledger.
+    pub id: TickId,
+    /// Whose tick it is.
+    pub entry: EntryName,
+    /// When it was due. Of a scheduled tick, unique within the entry (P1).
+    pub due: Timestamp,
+    /// How it came to be.
+    pub origin: Origin,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// Whose credentials start it.
+    pub account: AccountName,
+    /// What is sent; never a secret, only where it is to be found.
+    pub request: RunRequest,
+    /// How it is tried again.
+    pub retry: Retry,
+    /// After this it is given up.
+    pub deadline: Timestamp,
+    /// Where it stands.
+    pub state: TickState,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// How many of them count against `retry.max_attempts`.
+    pub refusals: u32,
+    /// How many of the last answers, without a break, kept it waiting for a reason that does not count: unreachable,
+    /// throttled, busy, unauthorized. They make the waits grow.
+    pub holds: u32,
+    /// The run that was started.
+    pub run: Option<Run>,
+    /// For a row that stands for dropped ticks: which.
+    pub missed: Option<Missed>,
+    /// The last thing that was decided about it, in a sentence.
+    pub note: String,
+}
+
+impl Tick {
+    /// What ends the description of the run, so that it can be found again: `[pipecron LEDGER TICK]`.
+    pub fn marker(&self, ledger: &str) -> String {
+        marker(ledger, &self.id)
+    }
+}
+
+/// The marker of a tick in a ledger.
+pub fn marker(ledger: &str, tick: &TickId) -> String {
+    format!("[pipecron {ledger} {tick}]")
+}
+
+/// One HTTP request for a tick, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The tick.
+    pub tick: TickId,
+    /// 1, 2, ...
+    pub number: u32,
+    /// When it was decided, before it left (P3).
+    pub sent_at: Timestamp,
+    /// When its answer was recorded; none while it is under way, and for ever if we died in between.
+    pub answered_at: Option<Timestamp>,
+    /// The answer.
+    pub answer: Option<Answer>,
+}
+
+/// Up to when an entry's ticks were decided, and under which schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// Every tick due up to here is decided.
+    pub until: Timestamp,
+    /// The schedule's fingerprint; under another one the entry starts from now.
+    pub schedule: String,
+}
+
+/// What the ledger knows of an entry when something is to be decided about it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EntryState {
+    /// The high-water mark; none for an entry that has to start from now.
+    pub mark: Option<Mark>,
+    /// Its ticks that have not ended, oldest due first.
+    pub open: Vec<Tick>,
+    /// Due times after the mark, or after now if the mark lies ahead, for which a scheduled row is there already:
+    /// a clock that was set back must not open them again.
+    pub decided: BTreeSet<Timestamp>,
+}
+
+/// A row to write: a tick as it is to stand, and what belongs to the change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The tick, new or as it is to be. Its `note` is also added to its story.
+    pub tick: Tick,
+    /// The attempt that was made or answered, if that is the change.
+    pub attempt: Option<Attempt>,
+}
+
+/// Something to be asked of CodeArts, once the plan that holds it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// Start the run of this tick; its state is `Sent`, the attempt's number is its `attempts`.
+    Start(Box<Tick>),
+}
+
+/// A new mark, or that there is to be none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum MarkChange {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is this from now on.
+    Set(Mark),
+    /// The entry starts from now when it is next decided.
+    Clear,
+}
+
+/// What was decided about an entry.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// What becomes of the mark.
+    pub mark: MarkChange,
+    /// The rows to write.
+    pub changes: Vec<Change>,
+    /// What to do, once this is stored.
+    pub asks: Vec<Ask>,
+    /// Decide again no later than this.
+    pub wake_at: Option<Timestamp>,
+    /// There is a tick ready to be sent, but no room for it now: decide again as soon as there is.
+    pub wants_room: bool,
+}
+
+impl Plan {
+    /// Whether there is nothing to store.
+    pub fn is_empty(&self) -> bool {
+        self.mark == MarkChange::Keep && self.changes.is_empty()
+    }
+}

@@ -46,7 +46,11 @@ impl Zone {
         changes.sort_by_key(|change| change.at);
         let mut offset = first_offset;
         changes.retain(|change| std::mem::replace(&mut offset, change.offset) != change.offset);
-        Self { name: name.into(), first_offset, changes: changes.into() }
+        Self {
+            name: name.into(),
+            first_offset,
+            changes: changes.into(),
+        }
     }
 
     /// Coordinated universal time.
