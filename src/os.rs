@@ -2,6 +2,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the door through which clock and environment come in")]
 
+pub mod zones;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
