@@ -2,6 +2,8 @@
 
 pub mod codearts;
 pub mod config;
+pub mod daemon;
 pub mod domain;
 pub mod ledger;
 pub mod os;
+pub mod telemetry;

@@ -1,6 +1,9 @@
 //! The doors to the machine: the clock and the secrets.
 
-#![expect(clippy::disallowed_methods, reason = "this is the door through which clock and environment come in")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the door through which clock and environment come in"
+)]
 
 pub mod zones;
 
@@ -11,6 +14,8 @@ use secrecy::SecretString;
 
 use crate::domain::Timestamp;
 use crate::domain::request::SecretRef;
+
+pub mod signals;
 
 /// The wall clock. In tests it is an instant plus tokio's own (paused) time, so that a day passes in no time.
 #[derive(Debug, Clone)]

@@ -1,7 +1,10 @@
 //! The CodeArts Pipeline service: an ask to a request, a response to an answer. No IO in this file.
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 
+use crate::config::Account;
 use crate::domain::{AccountName, Answer, RunRequest};
 
 /// A run to be started.
@@ -19,4 +22,8 @@ pub struct Start {
 pub trait CodeArts: Send + Sync + 'static {
     /// Sends one request that starts a run, and classes what comes back. Never sends it twice.
     fn start(&self, start: Start) -> impl Future<Output = Answer> + Send;
+
+    /// From now on these accounts are known, and their secrets are read again when they are next needed. Requests
+    /// under way go on with what they began with.
+    fn use_accounts(&self, accounts: &BTreeMap<AccountName, Arc<Account>>);
 }
