@@ -134,3 +134,62 @@ fn read_secret_file(path: &Path) -> Result<String, String> {
     text.truncate(end);
     Ok(text)
 }
+
+/// A variable of the environment; none if it is not set or not text.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Where durable state belongs: the service manager's state directory, else `/var/lib/pipecron` for root, else the
+/// user's own state directory.
+///
+/// # Errors
+/// When none of these is known.
+pub fn state_directory() -> std::io::Result<PathBuf> {
+    // The service manager may give several, separated by colons; the first is ours.
+    let given =
+        environment("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
+    if let Some(directory) = given.filter(|directory| directory.is_absolute()) {
+        return Ok(directory);
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/pipecron"));
+    }
+    let absolute = |name: &str| {
+        environment(name)
+            .map(PathBuf::from)
+            .filter(|directory| directory.is_absolute())
+    };
+    absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .map(|state| state.join("pipecron"))
+        .ok_or_else(|| {
+            std::io::Error::other(
+                "no state directory is known: HOME is not set; say where with --ledger",
+            )
+        })
+}
+
+/// A random word of small letters and digits, to tell apart what was made at the same instant. If the machine gives no
+/// randomness, the clock and the process have to do: the word need not be secret.
+pub fn random_word(length: usize) -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnopqrstuvwxyz2345678";
+    let mut bytes = vec![0; length];
+    if getrandom::fill(&mut bytes).is_err() {
+        let seed = chrono::Utc::now().timestamp_subsec_nanos() ^ std::process::id();
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = seed
+                .rotate_left(u32::try_from(index * 5).unwrap_or_default())
+                .to_le_bytes()[0];
+        }
+    }
+    bytes
+        .iter()
+        .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
+        .collect()
+}
+
+/// Ends the process without any ceremony: somebody asked twice.
+pub fn exit_at_once(code: i32) -> ! {
+    std::process::exit(code)
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Timestamp;
+use chrono::{DateTime, Utc};
 
 /// How waits between attempts are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ pub struct Answer {
     /// How long the service wants us to wait (`Retry-After`).
     pub retry_after: Option<Duration>,
     /// The service's clock (`Date`).
-    pub service_clock: Option<Timestamp>,
+    pub service_clock: Option<DateTime<Utc>>,
 }
 
 impl Retry {
