@@ -19,8 +19,8 @@ use crate::config::{Config, SourceFile};
 use crate::domain::pace::{Admit, Pace};
 use crate::domain::plan::{self, Room};
 use crate::domain::{
-    AccountName, Answer, AnswerKind, Ask, Entry, EntryName, Plan, RunRequest, Tick, Timestamp,
-    after, rfc3339,
+    AccountName, Answer, AnswerKind, Ask, Entry, EntryName, Plan, RunRequest, Tick, TickState,
+    Timestamp, after, rfc3339,
 };
 use crate::ledger::{Ledger, LedgerError};
 use crate::os::Clock;
@@ -363,27 +363,31 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         for (id, answer) in answered {
             if let Some(under_way) = self.under_way.remove(&id) {
                 self.notice_skew(now, &answer);
-                self.pace(now, &under_way.tick.account, &answer);
+                self.pace(now, &under_way.tick, &answer);
                 self.unsettled.push_back((under_way, answer));
             }
         }
     }
 
-    fn pace(&mut self, now: Timestamp, account: &AccountName, answer: &Answer) {
-        let pace = self.paces.entry(account.clone()).or_default();
-        if let Some(rest) = pace.answered(now, answer)
+    fn pace(&mut self, now: Timestamp, tick: &Tick, answer: &Answer) {
+        let TickState::Sent { at: sent_at } = tick.state else {
+            return;
+        };
+        let pace = self.paces.entry(tick.account.clone()).or_default();
+        if let Some(rest) = pace.answered(now, sent_at, answer)
             && !rest.is_zero()
         {
             let why = answer.kind.name();
+            let account = tick.account.as_str();
             warn!(
-                account = account.as_str(),
-                "account rests for {} s: {why}: {}",
+                account,
+                "account {account} rests for {} s: {why}: {}",
                 rest.as_secs(),
                 answer.message
             );
         }
         if *pace == Pace::default() {
-            self.paces.remove(account);
+            self.paces.remove(&tick.account);
         }
     }
 

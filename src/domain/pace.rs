@@ -13,14 +13,18 @@ const UNAUTHORIZED_REST: Duration = Duration::from_secs(60);
 /// First rest after throttling without a `Retry-After`; doubled each time, up to [`REST_MAX`]. The help centre advises
 /// two to five seconds ("How Do I Handle the Error APIG.0308?").
 const THROTTLED_REST: Duration = Duration::from_secs(3);
-/// Longest rest of an account, and the longest `Retry-After` that is obeyed.
-pub const REST_MAX: Duration = Duration::from_secs(900);
+/// Longest rest that we choose ourselves.
+const OWN_REST_MAX: Duration = Duration::from_secs(900);
+/// Longest rest of an account, which is the longest `Retry-After` that is obeyed.
+pub const REST_MAX: Duration = Duration::from_secs(3600);
 
 /// How an account stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pace {
     rest_until: Option<Timestamp>,
-    /// Answers in a row that made it rest.
+    /// When the last of the failures that count came.
+    failed_at: Option<Timestamp>,
+    /// Failures in a row; requests that left together count as one.
     failures: u32,
     /// How many of those refused the credentials.
     unauthorized: u32,
@@ -55,41 +59,68 @@ impl Pace {
         self.probing = self.rest_until.is_some();
     }
 
-    /// An answer came. Gives how long the account rests now, if this answer made it rest.
-    pub fn answered(&mut self, now: Timestamp, answer: &Answer) -> Option<Duration> {
-        let rest = match answer.kind {
+    /// An answer came to a request that left at `sent_at`. Gives how long the account rests now, if this answer began a
+    /// rest.
+    pub fn answered(
+        &mut self,
+        now: Timestamp,
+        sent_at: Timestamp,
+        answer: &Answer,
+    ) -> Option<Duration> {
+        match answer.kind {
             AnswerKind::Throttled => {
-                self.failures = self.failures.saturating_add(1);
+                let first = self.fails(now, sent_at);
                 let wanted = answer.retry_after.unwrap_or_default();
-                wanted
+                let rest = wanted
                     .max(doubled(THROTTLED_REST, self.failures))
-                    .min(REST_MAX)
+                    .min(REST_MAX);
+                self.rest(
+                    now,
+                    rest,
+                    first || wanted > doubled(THROTTLED_REST, self.failures),
+                )
             }
             AnswerKind::Unauthorized => {
-                self.failures = self.failures.saturating_add(1);
-                self.unauthorized = self.unauthorized.saturating_add(1);
+                let first = self.fails(now, sent_at);
+                self.unauthorized += u32::from(first);
                 // The first one goes again at once, as a probe with renewed credentials.
-                match self.unauthorized {
-                    1 => Duration::ZERO,
+                let rest = match self.unauthorized {
+                    0 | 1 => Duration::ZERO,
                     more => doubled(UNAUTHORIZED_REST, more - 1),
-                }
+                };
+                self.rest(now, rest, first)
             }
-            AnswerKind::NotSent => {
-                // Says nothing about the account; a probe that did not leave lets another one try.
+            // Says nothing about the account; a probe that was lost lets another one try.
+            AnswerKind::NotSent | AnswerKind::Doubtful => {
                 self.probing = false;
-                return None;
+                None
             }
             AnswerKind::Started { .. }
             | AnswerKind::Busy
             | AnswerKind::Refused
-            | AnswerKind::RefusedInPassing
-            | AnswerKind::Doubtful => {
+            | AnswerKind::RefusedInPassing => {
                 *self = Self::default();
-                return None;
+                None
             }
-        };
-        self.probing = false;
-        // Answers to requests that left together must not shorten a rest that another of them began.
+        }
+    }
+
+    /// Counts a failure, unless its request left before the last one came: a burst of requests that fail together is
+    /// one failure.
+    fn fails(&mut self, now: Timestamp, sent_at: Timestamp) -> bool {
+        let counts = self.failed_at.is_none_or(|last| sent_at >= last);
+        if counts {
+            self.failures = self.failures.saturating_add(1);
+            self.failed_at = Some(now);
+            self.probing = false;
+        }
+        counts
+    }
+
+    fn rest(&mut self, now: Timestamp, rest: Duration, counts: bool) -> Option<Duration> {
+        if !counts {
+            return None;
+        }
         let until = after(now, rest);
         self.rest_until = Some(self.rest_until.map_or(until, |current| current.max(until)));
         Some(rest)
@@ -100,5 +131,5 @@ fn doubled(first: Duration, times: u32) -> Duration {
     let factor = 1_u32
         .checked_shl(times.saturating_sub(1))
         .unwrap_or(u32::MAX);
-    first.saturating_mul(factor).min(REST_MAX)
+    first.saturating_mul(factor).min(OWN_REST_MAX)
 }

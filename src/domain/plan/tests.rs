@@ -650,14 +650,25 @@ fn an_account_whose_credentials_are_refused_sends_one_probe_then_rests_longer_ea
     let mut pace = Pace::default();
     let refused = answer(AnswerKind::Unauthorized);
     assert_eq!(
-        pace.answered(now, &refused),
+        pace.answered(now, now, &refused),
         Some(Duration::ZERO),
         "renewed credentials are tried at once"
     );
+    for _ in 0..63 {
+        let left_together = now - TimeDelta::milliseconds(5);
+        assert_eq!(
+            pace.answered(now, left_together, &refused),
+            None,
+            "a burst is one failure"
+        );
+    }
     assert_eq!(pace.admit(now), Admit::Go);
     pace.sent();
     assert_eq!(pace.admit(now), Admit::AfterProbe);
-    assert_eq!(pace.answered(now, &refused), Some(Duration::from_secs(60)));
+    assert_eq!(
+        pace.answered(now, now, &refused),
+        Some(Duration::from_secs(60))
+    );
     assert_eq!(
         pace.admit(now),
         Admit::RestUntil(after(now, Duration::from_secs(60)))
@@ -666,7 +677,7 @@ fn an_account_whose_credentials_are_refused_sends_one_probe_then_rests_longer_ea
     assert_eq!(pace.admit(later), Admit::Go);
     pace.sent();
     assert_eq!(
-        pace.answered(later, &refused),
+        pace.answered(later, later, &refused),
         Some(Duration::from_secs(120))
     );
     let earlier = at("2025-01-01T00:00:00Z");
@@ -676,6 +687,42 @@ fn an_account_whose_credentials_are_refused_sends_one_probe_then_rests_longer_ea
         "a clock set back must not make it rest for years"
     );
     pace.sent();
-    assert_eq!(pace.answered(later, &started("r1")), None);
+    assert_eq!(
+        pace.answered(later, later, &answer(AnswerKind::Doubtful)),
+        None
+    );
+    assert_eq!(
+        pace.admit(after(later, Duration::from_secs(121))),
+        Admit::Go,
+        "a lost probe lets another one try"
+    );
+    pace.sent();
+    assert_eq!(pace.answered(later, later, &started("r1")), None);
     assert_eq!(pace, Pace::default());
+}
+
+#[test]
+fn a_throttled_account_rests_as_long_as_the_service_says() {
+    let now = at("2026-11-25T02:00:00Z");
+    let mut pace = Pace::default();
+    let mut throttled = answer(AnswerKind::Throttled);
+    assert_eq!(
+        pace.answered(now, now, &throttled),
+        Some(Duration::from_secs(3))
+    );
+    throttled.retry_after = Some(Duration::from_secs(1800));
+    assert_eq!(
+        pace.answered(now, now, &throttled),
+        Some(Duration::from_secs(1800))
+    );
+    assert_eq!(
+        pace.admit(now),
+        Admit::RestUntil(after(now, Duration::from_secs(1800)))
+    );
+    throttled.retry_after = Some(Duration::from_secs(86_400));
+    assert_eq!(
+        pace.answered(now, now, &throttled),
+        Some(Duration::from_secs(3600)),
+        "a rest has a limit"
+    );
 }
