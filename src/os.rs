@@ -5,17 +5,17 @@
     reason = "this is the door through which clock and environment come in"
 )]
 
+pub mod signals;
 pub mod zones;
 
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
 use crate::domain::Timestamp;
 use crate::domain::request::SecretRef;
-
-pub mod signals;
 
 /// The wall clock. In tests it is an instant plus tokio's own (paused) time, so that a day passes in no time.
 #[derive(Debug, Clone)]
@@ -121,23 +121,11 @@ pub fn read_secret(secret: &SecretRef) -> Result<SecretString, SecretError> {
 }
 
 fn read_secret_file(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path)
-        .map_err(|error| error.to_string())?
-        .len();
-    if size > SECRET_BYTES_MAX {
-        return Err(format!(
-            "it has {size} bytes; a secret has at most {SECRET_BYTES_MAX}"
-        ));
-    }
-    let mut text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let bytes = read_file(path, SECRET_BYTES_MAX)?;
+    let mut text = String::from_utf8(bytes).map_err(|_| "it is not text in UTF-8".to_owned())?;
     let end = text.trim_end_matches(['\r', '\n']).len();
     text.truncate(end);
     Ok(text)
-}
-
-/// A variable of the environment; none if it is not set or not text.
-pub fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 /// Where durable state belongs: the service manager's state directory, else `/var/lib/pipecron` for root, else the
@@ -148,7 +136,7 @@ pub fn environment(name: &str) -> Option<String> {
 pub fn state_directory() -> std::io::Result<PathBuf> {
     // The service manager may give several, separated by colons; the first is ours.
     let given =
-        environment("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
+        variable("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
     if let Some(directory) = given.filter(|directory| directory.is_absolute()) {
         return Ok(directory);
     }
@@ -156,7 +144,7 @@ pub fn state_directory() -> std::io::Result<PathBuf> {
         return Ok(PathBuf::from("/var/lib/pipecron"));
     }
     let absolute = |name: &str| {
-        environment(name)
+        variable(name)
             .map(PathBuf::from)
             .filter(|directory| directory.is_absolute())
     };
@@ -192,4 +180,31 @@ pub fn random_word(length: usize) -> String {
 /// Ends the process without any ceremony: somebody asked twice.
 pub fn exit_at_once(code: i32) -> ! {
     std::process::exit(code)
+}
+
+/// Reads a small file. A pipe or a device is refused: it could keep us waiting for ever.
+///
+/// # Errors
+/// When it cannot be read, is no regular file, or has more than `bytes_max` bytes.
+pub fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+    let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !about.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| {
+            file.take(bytes_max.saturating_add(1))
+                .read_to_end(&mut bytes)
+        })
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(format!("it has more than {bytes_max} bytes"));
+    }
+    Ok(bytes)
+}
+
+/// What an environment variable says; none if it is not set, empty, or not text.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
 }

@@ -70,7 +70,7 @@ fn module(path: &Path) -> String {
         .to_string_lossy()
         .replace('/', "::");
     name.strip_suffix("::mod")
-        .map_or(name.clone(), str::to_owned)
+        .map_or_else(|| name.clone(), str::to_owned)
 }
 
 fn floor(module: &str) -> (&'static str, u32) {

@@ -7,7 +7,7 @@ use crate::domain::{AccountName, Entry, EntryName};
 
 pub mod account;
 
-pub use account::{Account, Credentials, Text};
+pub use account::{Account, Credentials, NO_PROXY, Text};
 
 /// A configuration file as it was read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
