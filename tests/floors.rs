@@ -153,8 +153,10 @@ fn the_core_is_told_the_time_and_touches_nothing() {
 #[test]
 fn every_file_says_what_it_is_for() {
     let mut files = Vec::new();
-    for folder in ["src", "tests", "benches"] {
-        sources(Path::new(folder), &mut files);
+    for folder in ["src", "tests", "benches"].map(Path::new) {
+        if folder.exists() {
+            sources(folder, &mut files);
+        }
     }
     for path in files {
         assert!(
