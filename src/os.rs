@@ -27,6 +27,8 @@ enum Source {
     Virtual {
         epoch: Timestamp,
         started: tokio::time::Instant,
+        /// Where the paused time lives: a thread of our own, such as the ledger's, sees the machine's otherwise.
+        runtime: Option<tokio::runtime::Handle>,
     },
 }
 
@@ -41,14 +43,22 @@ impl Clock {
         Self(Source::Virtual {
             epoch,
             started: tokio::time::Instant::now(),
+            runtime: tokio::runtime::Handle::try_current().ok(),
         })
     }
 
     /// What the clock shows.
     pub fn now(&self) -> Timestamp {
-        match self.0 {
+        match &self.0 {
             Source::System => chrono::Utc::now(),
-            Source::Virtual { epoch, started } => crate::domain::after(epoch, started.elapsed()),
+            Source::Virtual {
+                epoch,
+                started,
+                runtime,
+            } => {
+                let _within = runtime.as_ref().map(tokio::runtime::Handle::enter);
+                crate::domain::after(*epoch, started.elapsed())
+            }
         }
     }
 }

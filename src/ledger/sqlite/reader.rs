@@ -1,0 +1,180 @@
+//! The thread that reads, on a connection of its own: a long history delays no decision.
+//!
+//! Beside a running daemon it reads through the write-ahead log like everybody. When there is none (the daemon was
+//! stopped cleanly) SQLite would create one, which a reader has no business doing and often no right to. So it then
+//! reads the file as one that nobody writes, and looks afterwards whether that was true.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use rusqlite::{Connection, InterruptHandle, OpenFlags};
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::{Fault, LedgerError};
+use super::fault::{RowError, cannot_open, on_open};
+use super::{file, schema};
+
+/// How often a read is repeated because a daemon began to write under it.
+const READS_MAX: u32 = 5;
+
+/// What has no special meaning in the path of a `file:` URI.
+const PLAIN: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'.')
+    .remove(b'-')
+    .remove(b'_');
+
+/// Something to be read.
+pub(super) type Read = Box<dyn FnOnce(&mut Reader) + Send>;
+
+/// What the thread is told.
+pub(super) enum Message {
+    /// Read this.
+    Read(Read),
+    /// Let the ledger go and end; the sender is dropped when that is done.
+    Close(oneshot::Sender<()>),
+}
+
+/// The ledger's file as it was when it was opened as one that nobody writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Still {
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+/// A connection to read with.
+pub(super) struct Reader {
+    conn: Connection,
+    path: PathBuf,
+    busy_timeout: Duration,
+    still: Option<Still>,
+}
+
+impl Reader {
+    /// Opens the ledger at `path`, which is resolved and is there.
+    pub(super) fn open(path: &Path, busy_timeout: Duration) -> Result<Self, LedgerError> {
+        let still = still(path);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = match &still {
+            None => Connection::open_with_flags(path, flags),
+            Some(_) => {
+                let path = percent_encode(path.as_os_str().as_encoded_bytes(), &PLAIN);
+                let uri = format!("file://{path}?immutable=1");
+                Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)
+            }
+        };
+        let conn = conn.map_err(|error| on_open(path, &error))?;
+        let reader = Self {
+            conn,
+            path: path.to_owned(),
+            busy_timeout,
+            still,
+        };
+        reader.prepare()?;
+        Ok(reader)
+    }
+
+    fn prepare(&self) -> Result<(), LedgerError> {
+        let (application_id, version) = (|| {
+            self.conn.busy_timeout(self.busy_timeout)?;
+            self.conn.pragma_update(None, "temp_store", "memory")?;
+            schema::identity(&self.conn)
+        })()
+        .map_err(|error| on_open(&self.path, &error))?;
+        if application_id != schema::APPLICATION_ID {
+            return Err(cannot_open(
+                &self.path,
+                Fault::NotALedger,
+                file::ANOTHER_DATABASE,
+            ));
+        }
+        if version < schema::VERSION {
+            let known = schema::VERSION;
+            let why = format!(
+                "its tables have version {version}, this program reads {known}: start the daemon of this version once, which brings them up to date"
+            );
+            return Err(cannot_open(&self.path, Fault::Version, why));
+        }
+        schema::refuse_newer(&self.path, version)
+    }
+
+    /// Reads in one transaction, so that all of it is of one moment.
+    pub(super) fn read<T>(
+        &mut self,
+        mut query: impl FnMut(&Connection) -> Result<T, RowError>,
+    ) -> Result<T, LedgerError> {
+        for _ in 0..READS_MAX {
+            if self.has_moved() {
+                *self = Self::open(&self.path, self.busy_timeout)?;
+            }
+            let read = self.conn.unchecked_transaction().map_err(RowError::from);
+            let result = read.and_then(|_transaction| query(&self.conn));
+            // If a daemon started meanwhile, what we read may be half old and half new, whatever it looks like.
+            if !self.has_moved() {
+                return result.map_err(|error| error.on(&self.path, "read"));
+            }
+        }
+        Err(LedgerError::Failed {
+            path: self.path.clone(),
+            verb: "read",
+            fault: Fault::Locked,
+            why: "a daemon starts and stops all the time; try again when it runs or rests"
+                .to_owned(),
+        })
+    }
+
+    /// Whether somebody wrote to a file that nobody was to write to.
+    fn has_moved(&self) -> bool {
+        self.still.is_some() && self.still != still(&self.path)
+    }
+
+    /// Serves until it is told to stop, or nobody is left who could ask.
+    pub(super) fn serve(mut self, mut queue: mpsc::Receiver<Message>) {
+        while let Some(message) = queue.blocking_recv() {
+            match message {
+                Message::Read(read) => read(&mut self),
+                Message::Close(reply) => {
+                    drop(self);
+                    drop(reply);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// How a read is stopped in its middle.
+    pub(super) fn interrupt_handle(&self) -> InterruptHandle {
+        self.conn.get_interrupt_handle()
+    }
+}
+
+/// The file as it stands, if nobody has it open for writing: whoever does has a write-ahead log beside it.
+fn still(path: &Path) -> Option<Still> {
+    // An error that is not "it is not there" is no proof that nobody writes.
+    if fs::symlink_metadata(file::beside(path, "-wal"))
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    {
+        let metadata = fs::metadata(path).ok()?;
+        return Some(Still {
+            bytes: metadata.len(),
+            modified: metadata.modified().ok(),
+        });
+    }
+    None
+}
+
+/// A read, and where its answer arrives.
+pub(super) fn read<T: Send + 'static>(
+    query: impl FnMut(&Connection) -> Result<T, RowError> + Send + 'static,
+) -> (Read, oneshot::Receiver<Result<T, LedgerError>>) {
+    let (reply, answer) = oneshot::channel();
+    let read = move |reader: &mut Reader| {
+        if !reply.is_closed() {
+            // Nobody may be waiting any more.
+            let _ = reply.send(reader.read(query));
+        }
+    };
+    (Box::new(read), answer)
+}
