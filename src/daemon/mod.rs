@@ -233,11 +233,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             .next_back();
         let Some(mut tick) = opened else {
             let why = "it gave back no tick".to_owned();
-            return Err(LedgerError::Failed {
-                path: std::path::PathBuf::new(),
-                verb: "written",
-                why,
-            });
+            return Err(LedgerError::Refused { entry: name, why });
         };
         self.only = Some(Only {
             entry,
