@@ -36,6 +36,8 @@ const IN_FLIGHT_MAX: usize = 64;
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// Longest wait before a failed ledger is tried again.
 const LEDGER_RETRY_MAX: Duration = Duration::from_secs(30);
+/// When an entry whose decision the ledger refused is decided again.
+const REFUSED_AGAIN: Duration = Duration::from_secs(3600);
 /// A clock that goes back by less than this is an adjustment, not a jump.
 const CLOCK_STEP: TimeDelta = TimeDelta::seconds(1);
 /// A difference to the service's clock that is reported: signatures fail beyond 15 minutes.
@@ -409,38 +411,57 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
 
     /// Stores what the answers that have come mean.
     async fn settle_answers(&mut self) {
-        if self.unsettled.is_empty() || self.in_trouble() {
-            return;
-        }
-        let names: Vec<EntryName> = self
-            .unsettled
-            .iter()
-            .map(|(sent, _)| sent.tick.entry.clone())
-            .collect();
-        let mut answers = self.unsettled.clone();
-        let decide = move |now, _: &EntryName, state: &_| match answers.pop_front() {
-            Some((sent, answer)) => plan::settle(now, state, &sent.tick.id, sent.attempt, answer),
-            None => Plan::default(),
-        };
-        match self.parts.ledger.decide(names.clone(), decide).await {
-            Ok(plans) => {
-                self.trouble = None;
-                self.unsettled.clear();
-                for (name, plan) in names.iter().zip(plans) {
-                    let wake_at = plan.wake_at;
-                    self.carry_out(name, plan);
-                    if let Some(at) = wake_at {
-                        self.alarms.bring_forward(name, at);
+        while !self.unsettled.is_empty() && !self.in_trouble() {
+            let names: Vec<EntryName> = self
+                .unsettled
+                .iter()
+                .map(|(sent, _)| sent.tick.entry.clone())
+                .collect();
+            let mut answers = self.unsettled.clone();
+            let decide = move |now, _: &EntryName, state: &_| match answers.pop_front() {
+                Some((sent, answer)) => {
+                    plan::settle(now, state, &sent.tick.id, sent.attempt, answer)
+                }
+                None => Plan::default(),
+            };
+            match self.parts.ledger.decide(names.clone(), decide).await {
+                Ok(plans) => {
+                    self.trouble = None;
+                    self.unsettled.clear();
+                    for (name, plan) in names.iter().zip(plans) {
+                        let wake_at = plan.wake_at;
+                        self.carry_out(name, plan);
+                        if let Some(at) = wake_at {
+                            self.alarms.bring_forward(name, at);
+                        }
                     }
                 }
-            }
-            Err(failure) => {
-                if self.trouble.is_none() {
-                    self.log_unsettled();
+                Err(failure @ LedgerError::Refused { .. }) => self.give_up_settling(&failure),
+                Err(failure) => {
+                    if self.trouble.is_none() {
+                        self.log_unsettled();
+                    }
+                    self.ledger_failed(&failure);
                 }
-                self.ledger_failed(&failure);
             }
         }
+    }
+
+    /// What can never be stored of one entry must not keep the others' answers from being stored.
+    fn give_up_settling(&mut self, failure: &LedgerError) {
+        error!("{failure}");
+        let LedgerError::Refused { entry, .. } = failure else {
+            return;
+        };
+        let others: VecDeque<_> = self
+            .unsettled
+            .iter()
+            .filter(|(sent, _)| sent.tick.entry != *entry)
+            .cloned()
+            .collect();
+        self.unsettled.retain(|(sent, _)| sent.tick.entry == *entry);
+        self.log_unsettled();
+        self.unsettled = others;
     }
 
     /// A run that could not be written down is at least in the log (P10).
@@ -476,7 +497,40 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         if names.is_empty() {
             return;
         }
-        let entries = self.entries(&names);
+        while !names.is_empty() {
+            match self.decide(&names).await {
+                Ok(plans) => {
+                    self.trouble = None;
+                    for (name, plan) in names.iter().zip(plans) {
+                        self.alarms.set(name, plan.wake_at);
+                        self.carry_out(name, plan);
+                    }
+                    return;
+                }
+                Err(LedgerError::Refused { entry, why }) if names.contains(&entry) => {
+                    // What can never be stored of one entry must not silence the others.
+                    let again = after(now, REFUSED_AGAIN);
+                    error!(
+                        entry = entry.as_str(),
+                        "decided again at {}, because {why}",
+                        rfc3339(again)
+                    );
+                    names.retain(|name| *name != entry);
+                    self.alarms.set(&entry, Some(again));
+                }
+                Err(failure) => {
+                    for name in &names {
+                        self.alarms.set(name, Some(now));
+                    }
+                    return self.ledger_failed(&failure);
+                }
+            }
+        }
+    }
+
+    /// Decides about these entries in one commit.
+    async fn decide(&self, names: &[EntryName]) -> Result<Vec<Plan>, LedgerError> {
+        let entries = self.entries(names);
         let only = self.only.as_ref().map(|only| only.tick.id.clone());
         let mut room = self.room();
         let decide = move |now, name: &EntryName, state: &_| match (entries.get(name), &only) {
@@ -484,21 +538,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             (Some(entry), None) => plan::plan(now, entry, state, &mut room),
             (None, _) => plan::withdraw(now, state),
         };
-        match self.parts.ledger.decide(names.clone(), decide).await {
-            Ok(plans) => {
-                self.trouble = None;
-                for (name, plan) in names.iter().zip(plans) {
-                    self.alarms.set(name, plan.wake_at);
-                    self.carry_out(name, plan);
-                }
-            }
-            Err(failure) => {
-                for name in &names {
-                    self.alarms.set(name, Some(now));
-                }
-                self.ledger_failed(&failure);
-            }
-        }
+        self.parts.ledger.decide(names.to_vec(), decide).await
     }
 
     fn entries(&self, names: &[EntryName]) -> HashMap<EntryName, Arc<Entry>> {
