@@ -33,15 +33,17 @@ pub fn read(response: &HttpResponse, mask: &Mask, now: Timestamp) -> Answer {
     let body = parse(&response.body);
     let facts = Facts::of(body.as_ref().ok());
     let clock = service_clock(response);
+    let kind = class(response.status, &facts);
+    let message = mask.show(&message(response, &body, &facts, &kind));
     Answer {
-        kind: class(response.status, &facts),
+        kind,
         status: Some(response.status),
         code: facts
             .error
             .code
             .as_deref()
             .map(|code| mask.show_within(code, WORD_CHARS_MAX)),
-        message: mask.show(&message(response, &body, &facts)),
+        message,
         request_id: request_id(response, &facts).map(|id| mask.show_within(&id, WORD_CHARS_MAX)),
         retry_after: retry_after(response, clock.unwrap_or(now)),
         service_clock: clock,
@@ -204,6 +206,7 @@ impl Facts {
     fn of(body: Option<&Value>) -> Self {
         let Some(Value::Object(top)) = body else {
             return Self {
+                names_a_run: body.is_some_and(names_a_run),
                 error: body.and_then(nested_error).unwrap_or_default(),
                 ..Self::default()
             };
@@ -217,7 +220,7 @@ impl Facts {
                 .and_then(plain_id),
             queued_run_id: below("pipeline_run_id"),
             queue_id: below("queue_id").or_else(|| top.get("queue_id").and_then(id)),
-            names_a_run: names_a_run(top),
+            names_a_run: body.is_some_and(names_a_run),
             error: ServiceError::of(top),
             request_id: top
                 .get("request_id")
@@ -342,15 +345,15 @@ fn plain_id(text: &str) -> Option<String> {
     plain.then(|| text.to_owned())
 }
 
-fn names_a_run(object: &Map<String, Value>) -> bool {
-    object.iter().any(|(name, value)| match value {
-        Value::Object(within) => names_a_run(within),
-        Value::Array(items) => items.iter().filter_map(Value::as_object).any(names_a_run),
-        Value::String(_) | Value::Number(_) => {
-            name == "pipeline_run_id" && word_of(value).is_some()
-        }
-        Value::Null | Value::Bool(_) => false,
-    })
+/// Whether a `pipeline_run_id` with anything in it stands anywhere.
+fn names_a_run(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(name, value)| {
+            names_a_run(value) || (name == "pipeline_run_id" && word_of(value).is_some())
+        }),
+        Value::Array(items) => items.iter().any(names_a_run),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 /// The body as JSON, or why it is none. Bytes that are not UTF-8 spoil the text they stand in, not the answer.
@@ -367,26 +370,40 @@ pub(crate) fn parse(body: &Body) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|_| format!("the answer is not JSON: {text}"))
 }
 
-/// What to tell a person: the service's own words, else what was found instead of them.
-fn message(response: &HttpResponse, body: &Result<Value, String>, facts: &Facts) -> String {
+/// What to tell a person: the service's own words, else what was found instead of them; and the run, if one is named
+/// in an answer that is doubtful all the same.
+fn message(
+    response: &HttpResponse,
+    body: &Result<Value, String>,
+    facts: &Facts,
+    kind: &AnswerKind,
+) -> String {
+    let words = words(response, body, facts);
+    match facts.run_id.as_ref().or(facts.queued_run_id.as_ref()) {
+        Some(run_id) if *kind == AnswerKind::Doubtful => {
+            format!("the answer names the run {run_id}, but also says: {words}")
+        }
+        _ => words,
+    }
+}
+
+fn words(response: &HttpResponse, body: &Result<Value, String>, facts: &Facts) -> String {
     let status = response.status;
     if let Some(text) = &facts.error.message {
-        return match (&facts.run_id, facts.error.is_explicit) {
-            (Some(run_id), true) => format!("{text} (the answer also names the run {run_id})"),
-            _ => text.clone(),
-        };
+        return text.clone();
     }
     match body {
         _ if (300..400).contains(&status) => format!(
-            "the service redirects to {}, which is not followed",
+            "HTTP {status}: the service redirects to {}, which is not followed",
             response.header("Location").unwrap_or("nowhere")
         ),
         Err(why) => format!("HTTP {status}: {why}"),
-        Ok(_) if facts.run_id.is_some() && !facts.error.is_explicit => String::new(),
-        Ok(_) if facts.error.code.is_some() => "the service gave no message".to_owned(),
-        Ok(value @ Value::Object(_)) => {
-            format!("HTTP {status}: the answer has no pipeline_run_id: {value}")
+        Ok(_) if facts.error.code.is_some() => format!("HTTP {status}, without a message"),
+        Ok(_) if facts.run_id.is_some() && (200..300).contains(&status) => String::new(),
+        Ok(value @ Value::Object(_)) if facts.run_id.is_none() && (200..300).contains(&status) => {
+            format!("HTTP {status}: the answer names no run: {value}")
         }
+        Ok(value @ Value::Object(_)) => format!("HTTP {status}: {value}"),
         Ok(value) => format!("HTTP {status}: the answer is not a JSON object: {value}"),
     }
 }

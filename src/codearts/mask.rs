@@ -18,8 +18,8 @@ pub const MESSAGE_CHARS_MAX: usize = 500;
 const LOOKED_AT_CHARS_MAX: usize = 8 * MESSAGE_CHARS_MAX;
 /// A secret of at least this many bytes is also hidden in pieces ...
 const PIECED_BYTES_MIN: usize = 16;
-/// ... of at least this many bytes.
-const PIECE_BYTES: usize = 8;
+/// ... of at least this many bytes: fewer, and a password that holds an everyday word would blot out every message.
+const PIECE_BYTES: usize = 12;
 
 /// The secrets that a text must not show. Its `Debug` shows none.
 #[derive(Clone, Default)]
@@ -156,7 +156,7 @@ mod tests {
         let rows = [
             ("whole", long, format!("got {long}!"), "got ***!"),
             ("cut short", long, format!("got {}", &long[..20]), "got ***"),
-            ("its end", long, format!("…{} got", &long[30..]), "…*** got"),
+            ("its end", long, format!("…{} got", &long[40..]), "…*** got"),
             (
                 "percent-encoded",
                 "a/b c",

@@ -84,12 +84,9 @@ impl Pass {
 /// A request that cannot be signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
-    /// It has no host to sign.
-    #[error("{url:?} is no address with a scheme and a host")]
-    Url {
-        /// The address.
-        url: String,
-    },
+    /// It has no host to sign. The address is not shown: it may hold a password.
+    #[error("the endpoint is no address with a scheme and a host")]
+    Url,
     /// The key cannot be used.
     #[error("the secret key cannot be used to sign")]
     Key,
@@ -166,11 +163,8 @@ struct Url<'a> {
 
 impl<'a> Url<'a> {
     fn of(url: &'a str) -> Result<Self, SignError> {
-        let refuse = || SignError::Url {
-            url: url.to_owned(),
-        };
         let without_fragment = url.split_once('#').map_or(url, |(before, _)| before);
-        let authority_at = without_fragment.find("://").ok_or_else(refuse)? + 3;
+        let authority_at = without_fragment.find("://").ok_or(SignError::Url)? + 3;
         let rest = &without_fragment[authority_at..];
         let path_at = authority_at + rest.find(['/', '?']).unwrap_or(rest.len());
         let (before_path, target) = without_fragment.split_at(path_at);
@@ -180,7 +174,7 @@ impl<'a> Url<'a> {
             .rsplit_once('@')
             .map_or(authority, |(_, host)| host);
         if host.is_empty() {
-            return Err(refuse());
+            return Err(SignError::Url);
         }
         Ok(Self {
             before_path,

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +32,9 @@ const TOKEN_LEFT: TimeDelta = TimeDelta::minutes(30);
 const KEY_LEFT: TimeDelta = TimeDelta::minutes(40);
 /// A renewal of what is still good is tried no more often than this.
 const RENEWAL_REST: Duration = Duration::from_secs(60);
+/// A failure is told again to whoever asks within this time, until a reload: the ticks of one instant do not all come in
+/// the same moment.
+const FAILURE_REST: Duration = Duration::from_secs(3);
 /// What was fetched is dropped because it was refused no more often than this: if the new one is refused too, it is not
 /// its age, and to fetch a third helps nobody.
 const DROP_REST: Duration = Duration::from_secs(300);
@@ -127,23 +129,23 @@ pub(super) struct Keeper {
     state: Mutex<State>,
     /// Whoever holds this gets credentials for all.
     flight: tokio::sync::Mutex<Flight>,
-    /// How many flights have ended.
-    landed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     held: Option<Arc<Held>>,
-    /// Where they are kept is to be looked at again.
-    reread: bool,
+    /// How often a reload asked to look again where they are kept, ...
+    reloads: u64,
+    /// ... and how often that had happened when what is held was looked for.
+    as_of: u64,
     renewal_failed_at: Option<Instant>,
+    /// How the last attempt to get any ended, if badly.
+    failure: Option<(Instant, Failure)>,
     dropped_at: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
 struct Flight {
-    /// How the last flight ended, if badly.
-    failure: Option<Failure>,
     session: Session,
 }
 
@@ -185,8 +187,9 @@ impl Keeper {
     /// Looks again where the credentials are kept, before they are next used. A token stays if nothing has changed.
     pub(super) fn reread(&self) {
         let mut state = self.state();
-        state.reread = true;
+        state.reloads += 1;
         state.renewal_failed_at = None;
+        state.failure = None;
     }
 
     /// The service did not accept `used`.
@@ -216,7 +219,7 @@ impl Keeper {
         let is_resting = state
             .renewal_failed_at
             .is_some_and(|at| at.elapsed() < RENEWAL_REST);
-        if (state.reread || held.is_due(now)) && !is_resting {
+        if (state.reloads != state.as_of || held.is_due(now)) && !is_resting {
             AtHand::Aging(Arc::clone(held))
         } else {
             AtHand::Fresh(Arc::clone(held))
@@ -230,8 +233,9 @@ impl Keeper {
             AtHand::Aging(held) => held,
             AtHand::Nothing => held,
         };
+        let as_of = self.state().reloads;
         match obtain(ground, flight, Some(&held)).await {
-            Ok(new) => self.keep(ground, new),
+            Ok(new) => self.keep(ground, new, as_of),
             Err(failure) => {
                 tracing::warn!(
                     account = %ground.account.name,
@@ -245,29 +249,33 @@ impl Keeper {
     }
 
     async fn fetch_once(&self, ground: &Ground) -> Result<Arc<Held>, Failure> {
-        let seen = self.landed.load(Ordering::Acquire);
         let mut flight = self.flight.lock().await;
         if let AtHand::Fresh(held) | AtHand::Aging(held) = self.at_hand(ground.clock.now()) {
             return Ok(held);
         }
-        if self.landed.load(Ordering::Acquire) != seen
-            && let Some(failure) = &flight.failure
+        if let Some((at, failure)) = &self.state().failure
+            && at.elapsed() < FAILURE_REST
         {
             return Err(failure.clone());
         }
-        let outcome = obtain(ground, &mut flight, None).await;
-        flight.failure = outcome.as_ref().err().cloned();
-        let outcome = outcome.map(|new| self.keep(ground, new));
-        self.landed.fetch_add(1, Ordering::AcqRel);
-        outcome
+        let as_of = self.state().reloads;
+        match obtain(ground, &mut flight, None).await {
+            Ok(new) => Ok(self.keep(ground, new, as_of)),
+            Err(failure) => {
+                self.state().failure = Some((Instant::now(), failure.clone()));
+                Err(failure)
+            }
+        }
     }
 
-    /// Keeps what was had. If it is due at once (short-lived, or the same key again), it is left alone for a while.
-    fn keep(&self, ground: &Ground, held: Held) -> Arc<Held> {
+    /// Keeps what was had. If it is due at once (short-lived, or the same key again), it is left alone for a while. A
+    /// reload that came while it was being had is still owed: it may have been had with the old password.
+    fn keep(&self, ground: &Ground, held: Held, as_of: u64) -> Arc<Held> {
         let is_due = held.is_due(ground.clock.now());
         let held = Arc::new(held);
         let mut state = self.state();
-        state.reread = false;
+        state.as_of = as_of;
+        state.failure = None;
         state.renewal_failed_at = is_due.then(Instant::now);
         state.held = Some(Arc::clone(&held));
         held

@@ -14,7 +14,7 @@ pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
 pub(super) struct Lost {
     /// Whether it is certain that the server never got the request.
     pub(super) never_sent: bool,
-    /// What went wrong, without addresses.
+    /// What went wrong and with whom.
     pub(super) why: String,
 }
 
@@ -31,6 +31,12 @@ pub(super) async fn exchange(
         .map_err(|error| refuse(error.to_string()))?;
     let url = reqwest::Url::parse(&request.url)
         .map_err(|error| refuse(format!("the address cannot be read: {error}")))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refuse(
+            "the address must not hold a user or a password".to_owned(),
+        ));
+    }
+    let host = host(&url);
     let mut sent = reqwest::Request::new(method, url);
     for (name, value) in &request.headers {
         let (name, value) = header(name, value).map_err(refuse)?;
@@ -45,7 +51,7 @@ pub(super) async fn exchange(
         Ok(response) => Ok(read(response).await),
         Err(error) => Err(Lost {
             never_sent: gate.shut(),
-            why: causes(error),
+            why: format!("{host}: {}", causes(error)),
         }),
     }
 }
@@ -97,18 +103,32 @@ async fn read_body(response: &mut reqwest::Response) -> Body {
     }
 }
 
-/// An error with its causes, outermost first, each once; without the address, which could hold a password.
+/// Whom we talk to, as a person would name it.
+fn host(url: &reqwest::Url) -> String {
+    let name = url.host_str().unwrap_or_default();
+    url.port()
+        .map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
+}
+
+/// The causes of an error, outermost first, each once. The error itself names its kind and the address, which could
+/// hold a password; it is only told if there is no cause.
 pub(super) fn causes(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut text = error.to_string();
+    let mut text = String::new();
     let mut cause = std::error::Error::source(&error);
     while let Some(error) = cause {
         let words = error.to_string();
         if !text.ends_with(&words) {
-            text.push_str(": ");
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
             text.push_str(&words);
         }
         cause = error.source();
     }
-    text
+    if text.is_empty() {
+        error.to_string()
+    } else {
+        text
+    }
 }

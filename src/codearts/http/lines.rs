@@ -7,7 +7,7 @@
 //! retries of the HTTP library are off, a body that has passed its gate cannot be had twice, and no redirect is
 //! followed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
@@ -62,28 +62,36 @@ pub(super) enum Purpose {
     Metadata,
 }
 
-/// An account's clients, made when they are first needed.
+/// An account's clients, made when they are first needed, and again after a reload: certificates may be new.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     made: Mutex<Made>,
+    /// Held while one is made, so that many ticks at once make one.
+    making: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct Made {
-    /// The certificates they were made with.
-    ca: Option<Vec<u8>>,
-    /// Whether the file of certificates is to be read again before the next use.
-    reread: bool,
-    clients: Vec<(Purpose, reqwest::Client)>,
+    /// How often there was a reload.
+    reloads: u64,
+    clients: Vec<Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    purpose: Purpose,
+    /// How often there had been a reload when it was made.
+    as_of: u64,
+    client: reqwest::Client,
 }
 
 impl Lines {
-    /// Has the file of certificates read again; the clients stay if it has not changed.
+    /// Has the certificates read again before the next request.
     pub(super) fn reread(&self) {
-        self.made().reread = true;
+        self.made().reloads += 1;
     }
 
-    fn made(&self) -> std::sync::MutexGuard<'_, Made> {
+    fn made(&self) -> MutexGuard<'_, Made> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -92,8 +100,8 @@ impl Lines {
         let made = self.made();
         made.clients
             .iter()
-            .find(|(there, _)| *there == purpose && !made.reread)
-            .map(|(_, client)| client.clone())
+            .find(|line| line.purpose == purpose && line.as_of == made.reloads)
+            .map(|line| line.client.clone())
     }
 
     /// The client for a purpose. Blocks while certificates are read.
@@ -106,23 +114,33 @@ impl Lines {
         account: &Account,
         trust: &Trust,
     ) -> Result<reqwest::Client, String> {
-        let ca = read_ca(account)?;
-        let mut made = self.made();
-        if made.ca != ca {
-            made.clients.clear();
-            made.ca.clone_from(&ca);
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = self.ready(purpose) {
+            return Ok(client);
         }
-        made.reread = false;
-        if let Some((_, client)) = made.clients.iter().find(|(there, _)| *there == purpose) {
-            return Ok(client.clone());
+        let as_of = self.made().reloads;
+        let fresh = tls(purpose, account, trust).and_then(|tls| client(purpose, account, tls));
+        let clients = &mut self.made().clients;
+        let old = clients.iter().position(|line| line.purpose == purpose);
+        match (fresh, old) {
+            (Ok(client), old) => {
+                if let Some(at) = old {
+                    clients.swap_remove(at);
+                }
+                clients.push(Line {
+                    purpose,
+                    as_of,
+                    client: client.clone(),
+                });
+                Ok(client)
+            }
+            // A file that went away must not stop what works; it is looked for again with every start.
+            (Err(why), Some(at)) => {
+                tracing::warn!(account = %account.name, "{why}; going on as before the reload");
+                Ok(clients[at].client.clone())
+            }
+            (Err(why), None) => Err(why),
         }
-        let client = client(
-            purpose,
-            account,
-            tls(purpose, account, trust, ca.as_deref())?,
-        )?;
-        made.clients.push((purpose, client.clone()));
-        Ok(client)
     }
 }
 
@@ -165,12 +183,8 @@ pub(super) fn parse_ca(
     Ok(certificates)
 }
 
-fn tls(
-    purpose: Purpose,
-    account: &Account,
-    trust: &Trust,
-    ca: Option<&[u8]>,
-) -> Result<rustls::ClientConfig, String> {
+fn tls(purpose: Purpose, account: &Account, trust: &Trust) -> Result<rustls::ClientConfig, String> {
+    let ca = read_ca(account)?;
     let address = match purpose {
         Purpose::Start => &account.endpoint,
         Purpose::Call => &account.iam_endpoint,
@@ -189,7 +203,7 @@ fn tls(
     }
     let verifier = match ca {
         None => trust.system()?,
-        Some(pem) => Verifier::new_with_extra_roots(parse_ca(account, pem)?, provider())
+        Some(pem) => Verifier::new_with_extra_roots(parse_ca(account, &pem)?, provider())
             .map(Arc::new)
             .map_err(|error| format!("the certificates cannot be used: {error}"))?,
     };
@@ -230,10 +244,7 @@ fn client(
         _ if purpose == Purpose::Metadata => builder.no_proxy(),
         None => builder,
         Some(NO_PROXY) => builder.no_proxy(),
-        Some(proxy) => builder.no_proxy().proxy(
-            reqwest::Proxy::all(proxy)
-                .map_err(|_| "the account's proxy is no address that can be used".to_owned())?,
-        ),
+        Some(proxy) => builder.no_proxy().proxy(explicit_proxy(proxy)?),
     };
     builder.build().map_err(|error| {
         format!(
@@ -241,4 +252,21 @@ fn client(
             super::exchange::causes(error)
         )
     })
+}
+
+/// The proxy an account names. One that cannot be used is refused, for the HTTP library would pass over a kind it does
+/// not know and connect directly. The message does not repeat it: it may hold a password.
+fn explicit_proxy(proxy: &str) -> Result<reqwest::Proxy, String> {
+    let refuse = || {
+        "the account's proxy is not usable: it must be http://HOST:PORT or https://HOST:PORT"
+            .to_owned()
+    };
+    let is_http = match proxy.split_once("://") {
+        Some((scheme, _)) => matches!(scheme, "http" | "https"),
+        None => true,
+    };
+    if !is_http {
+        return Err(refuse());
+    }
+    reqwest::Proxy::all(proxy).map_err(|_| refuse())
 }

@@ -191,11 +191,14 @@ fn failed(failure: Failure) -> Answer {
 
 fn unanswered(lost: &Lost, mask: &Mask) -> Answer {
     if lost.never_sent {
-        no_response(AnswerKind::NotSent, mask.show(&lost.why))
+        no_response(
+            AnswerKind::NotSent,
+            mask.show(&format!("not sent: {}", lost.why)),
+        )
     } else {
         no_response(
             AnswerKind::Doubtful,
-            mask.show(&format!("no answer: {}", lost.why)),
+            mask.show(&format!("no answer from {}", lost.why)),
         )
     }
 }
