@@ -1,10 +1,11 @@
-//! The doors to the machine: the clock and the secrets.
+//! The doors to the machine: the clock, zone data, configuration files and secrets.
 
 #![expect(
     clippy::disallowed_methods,
     reason = "this is the door through which clock and environment come in"
 )]
 
+pub mod files;
 pub mod signals;
 pub mod zones;
 
