@@ -1,6 +1,9 @@
 //! The doors to the machine: the clock and the secrets.
 
-#![expect(clippy::disallowed_methods, reason = "this is the door through which clock and environment come in")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the door through which clock and environment come in"
+)]
 
 use std::fmt;
 use std::path::{Path, PathBuf};
