@@ -25,4 +25,5 @@ pub mod domain;
 pub mod ledger;
 pub mod notes;
 pub mod os;
+pub mod sandbox;
 pub mod telemetry;
