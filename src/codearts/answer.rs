@@ -14,17 +14,13 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
-use super::mask::Mask;
+use super::mask::{Mask, WORD_CHARS_MAX};
 use super::{Body, HttpResponse};
 use crate::domain::{Answer, AnswerKind, Timestamp};
 
 /// The longest wait we let the service ask for: a proxy that says a year must not silence an account, and to ask once
 /// an hour harms nobody.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
-/// Longest id of a run or a queue we take for one, in characters; the service's have 32.
-const ID_CHARS_MAX: usize = 128;
-/// Longest error code or request id that is kept, in characters.
-const WORD_CHARS_MAX: usize = 128;
 
 /// Classes the response to the request that starts a run.
 ///
@@ -33,18 +29,22 @@ pub fn read(response: &HttpResponse, mask: &Mask, now: Timestamp) -> Answer {
     let body = parse(&response.body);
     let facts = Facts::of(body.as_ref().ok());
     let clock = service_clock(response);
-    let kind = class(response.status, &facts);
+    let mut kind = class(response.status, &facts);
+    // What we sent in confidence is nobody's id.
+    if let AnswerKind::Started { run_id, queue_id } = &kind
+        && std::iter::once(run_id)
+            .chain(queue_id)
+            .any(|id| mask.hides_in(id))
+    {
+        kind = AnswerKind::Doubtful;
+    }
     let message = mask.show(&message(response, &body, &facts, &kind));
     Answer {
         kind,
         status: Some(response.status),
-        code: facts
-            .error
-            .code
-            .as_deref()
-            .map(|code| mask.show_within(code, WORD_CHARS_MAX)),
+        code: facts.error.code.as_deref().map(|code| mask.show_word(code)),
         message,
-        request_id: request_id(response, &facts).map(|id| mask.show_within(&id, WORD_CHARS_MAX)),
+        request_id: request_id(response, &facts).map(|id| mask.show_word(&id)),
         retry_after: retry_after(response, clock.unwrap_or(now)),
         service_clock: clock,
     }
@@ -340,7 +340,7 @@ fn id(value: &Value) -> Option<String> {
 /// An id that can be written into a log and asked for again; anything else under that name is no id.
 fn plain_id(text: &str) -> Option<String> {
     let plain = !text.is_empty()
-        && text.len() <= ID_CHARS_MAX
+        && text.len() <= WORD_CHARS_MAX
         && text.bytes().all(|byte| byte.is_ascii_graphic());
     plain.then(|| text.to_owned())
 }

@@ -16,6 +16,10 @@ pub const HIDDEN: &str = "***";
 pub const MESSAGE_CHARS_MAX: usize = 500;
 /// How much of a text is looked at, in characters; the rest is dropped before anything else.
 const LOOKED_AT_CHARS_MAX: usize = 8 * MESSAGE_CHARS_MAX;
+/// Longest word we keep, in characters: an error code, a request's or a run's id.
+pub const WORD_CHARS_MAX: usize = 128;
+/// A secret shorter than this is in a word by chance.
+const WORD_SECRET_BYTES_MIN: usize = 8;
 /// A secret of at least this many bytes is also hidden in pieces ...
 const PIECED_BYTES_MIN: usize = 16;
 /// ... of at least this many bytes: fewer, and a password that holds an everyday word would blot out every message.
@@ -59,19 +63,27 @@ impl Mask {
 
     /// `text` as it may be shown: on one line, at most [`MESSAGE_CHARS_MAX`] characters, secrets hidden.
     pub fn show(&self, text: &str) -> String {
-        self.show_within(text, MESSAGE_CHARS_MAX)
+        let text = clean(text, LOOKED_AT_CHARS_MAX);
+        bound(&self.cover(&text, 1), MESSAGE_CHARS_MAX)
     }
 
-    /// As [`Mask::show`], with another limit.
-    pub fn show_within(&self, text: &str, chars_max: usize) -> String {
-        let text = clean(text, LOOKED_AT_CHARS_MAX.max(chars_max));
-        bound(&self.cover(&text), chars_max)
+    /// As [`Mask::show`], for a word that is known by its spelling, such as an error code: a secret of a few letters is
+    /// in it by chance.
+    pub fn show_word(&self, word: &str) -> String {
+        let word = clean(word, LOOKED_AT_CHARS_MAX);
+        bound(&self.cover(&word, WORD_SECRET_BYTES_MIN), WORD_CHARS_MAX)
     }
 
-    /// Puts [`HIDDEN`] over every secret. `text` must be clean, as the secrets are.
-    fn cover(&self, text: &str) -> String {
+    /// Whether a word has a secret in it, see [`Mask::show_word`].
+    pub fn hides_in(&self, word: &str) -> bool {
+        self.show_word(word) != word
+    }
+
+    /// Puts [`HIDDEN`] over every secret of at least `bytes_min`. `text` must be clean, as the secrets are.
+    fn cover(&self, text: &str, bytes_min: usize) -> String {
         let mut secret_at = vec![false; text.len()];
-        for secret in &self.secrets {
+        let secrets = self.secrets.iter();
+        for secret in secrets.filter(|secret| secret.expose_secret().len() >= bytes_min) {
             mark(
                 text.as_bytes(),
                 secret.expose_secret().as_bytes(),

@@ -23,7 +23,6 @@ pub mod http;
 pub mod mask;
 
 pub use answer::read;
-pub use http::Client;
 pub use mask::Mask;
 
 /// What we call ourselves to the service. Nothing suggests that it looks at it (the SDKs and other clients each send

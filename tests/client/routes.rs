@@ -5,7 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipecron::codearts::{Client, CodeArts, SANDBOX_AK};
+use pipecron::codearts::http::Client;
+use pipecron::codearts::{CodeArts, SANDBOX_AK};
 use pipecron::config::{Account, Credentials};
 use pipecron::domain::request::{SecretRef, Variable, VariableValue};
 use pipecron::domain::{Answer, AnswerKind};

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use pipecron::codearts::{Client, CodeArts, Start};
+use pipecron::codearts::http::Client;
+use pipecron::codearts::{CodeArts, Start};
 use pipecron::config::{Account, Credentials, NO_PROXY, Text};
 use pipecron::domain::request::SecretRef;
 use pipecron::domain::{AccountName, Answer, RunRequest};

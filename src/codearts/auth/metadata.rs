@@ -48,7 +48,7 @@ pub fn read_session(response: &HttpResponse) -> Result<Option<SecretString>, Str
             Ok((!token.is_empty()).then(|| SecretString::from(token)))
         }
         (404 | 405 | 503, _) => Ok(None),
-        (status, _) => Err(failed("session token", status, response)),
+        (_, _) => Err(failed("session token", response, &Mask::none())),
     }
 }
 
@@ -81,13 +81,18 @@ pub fn wants_session(response: &HttpResponse) -> bool {
     response.status == 401 && !says_no_agency
 }
 
-/// The key in the answer, and until when it may be used by our clock. The parts are known by several names.
+/// The key in the answer, and until when it may be used by our clock. The parts are known by several names. `mask`
+/// knows the session token.
 ///
 /// # Errors
 /// When there is none; the message holds no part of it.
-pub fn read_key(response: &HttpResponse, now: Timestamp) -> Result<(Keys, Timestamp), String> {
+pub fn read_key(
+    response: &HttpResponse,
+    mask: &Mask,
+    now: Timestamp,
+) -> Result<(Keys, Timestamp), String> {
     if response.status != 200 {
-        return Err(failed("key", response.status, response));
+        return Err(failed("key", response, mask));
     }
     let body =
         parse(&response.body).map_err(|_| "the metadata service's key is not JSON".to_owned())?;
@@ -126,9 +131,10 @@ fn first_text<'a>(object: &'a Map<String, Value>, names: &[&str]) -> Option<&'a 
         .find(|text| !text.is_empty())
 }
 
-fn failed(what: &str, status: u16, response: &HttpResponse) -> String {
+fn failed(what: &str, response: &HttpResponse, mask: &Mask) -> String {
     let why = why(&parse(&response.body));
-    Mask::none().show(&format!(
-        "the metadata service gave no {what} (HTTP {status}): {why}"
+    mask.show(&format!(
+        "the metadata service gave no {what} (HTTP {}): {why}",
+        response.status
     ))
 }

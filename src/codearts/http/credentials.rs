@@ -4,7 +4,6 @@
 //! and takes what it brings, a failure as well. If each tried on its own, one wrong password would lock the IAM user.
 //! What is still good is never held up by its own renewal, nor lost by one that fails.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -128,7 +127,7 @@ impl Held {
 pub(super) struct Keeper {
     state: Mutex<State>,
     /// Whoever holds this gets credentials for all.
-    flight: tokio::sync::Mutex<Flight>,
+    flight: Arc<tokio::sync::Mutex<Flight>>,
 }
 
 #[derive(Debug, Default)]
@@ -165,21 +164,32 @@ enum Session {
 /// What is at hand.
 enum AtHand {
     Fresh(Arc<Held>),
-    /// Good, but to be renewed.
+    /// Good, but it will end soon.
     Aging(Arc<Held>),
+    /// Good, but there was a reload.
+    Questioned(Arc<Held>),
     Nothing,
 }
 
 impl Keeper {
     /// Credentials that are good now.
-    pub(super) async fn get(&self, ground: &Ground) -> Result<Arc<Held>, Failure> {
+    pub(super) async fn get(self: &Arc<Self>, ground: &Arc<Ground>) -> Result<Arc<Held>, Failure> {
         match self.at_hand(ground.clock.now()) {
             AtHand::Fresh(held) => Ok(held),
-            // Somebody else sees to it already, or we do; either way what we have serves.
-            AtHand::Aging(held) => match self.flight.try_lock() {
-                Err(_) => Ok(held),
-                Ok(mut flight) => Ok(self.renew(ground, &mut flight, held).await),
-            },
+            // Renewed beside us: nobody waits for what is not needed yet.
+            AtHand::Aging(held) => {
+                if let Ok(mut flight) = Arc::clone(&self.flight).try_lock_owned() {
+                    let (keeper, ground) = (Arc::clone(self), Arc::clone(ground));
+                    tokio::spawn(async move { keeper.renew(&ground, &mut flight).await });
+                }
+                Ok(held)
+            }
+            // After a reload the person expects the new secret to be used, not the old one once more.
+            AtHand::Questioned(held) => {
+                let mut flight = self.flight.lock().await;
+                self.renew(ground, &mut flight).await;
+                Ok(self.state().held.clone().unwrap_or(held))
+            }
             AtHand::Nothing => self.fetch_once(ground).await,
         }
     }
@@ -216,26 +226,32 @@ impl Keeper {
         let Some(held) = state.held.as_ref().filter(|held| !held.has_ended(now)) else {
             return AtHand::Nothing;
         };
+        let held = Arc::clone(held);
         let is_resting = state
             .renewal_failed_at
             .is_some_and(|at| at.elapsed() < RENEWAL_REST);
-        if (state.reloads != state.as_of || held.is_due(now)) && !is_resting {
-            AtHand::Aging(Arc::clone(held))
+        if is_resting {
+            AtHand::Fresh(held)
+        } else if state.reloads != state.as_of {
+            AtHand::Questioned(held)
+        } else if held.is_due(now) {
+            AtHand::Aging(held)
         } else {
-            AtHand::Fresh(Arc::clone(held))
+            AtHand::Fresh(held)
         }
     }
 
-    async fn renew(&self, ground: &Ground, flight: &mut Flight, held: Arc<Held>) -> Arc<Held> {
-        // It may have been done between our look and the lock.
+    /// Renews what is at hand, if that is still called for. If it fails, what is good is kept.
+    async fn renew(&self, ground: &Ground, flight: &mut Flight) {
         let held = match self.at_hand(ground.clock.now()) {
-            AtHand::Fresh(held) => return held,
-            AtHand::Aging(held) => held,
-            AtHand::Nothing => held,
+            AtHand::Aging(held) | AtHand::Questioned(held) => held,
+            AtHand::Fresh(_) | AtHand::Nothing => return,
         };
         let as_of = self.state().reloads;
         match obtain(ground, flight, Some(&held)).await {
-            Ok(new) => self.keep(ground, new, as_of),
+            Ok(new) => {
+                self.keep(ground, new, as_of);
+            }
             Err(failure) => {
                 tracing::warn!(
                     account = %ground.account.name,
@@ -243,15 +259,17 @@ impl Keeper {
                     failure.message
                 );
                 self.state().renewal_failed_at = Some(Instant::now());
-                held
             }
         }
     }
 
     async fn fetch_once(&self, ground: &Ground) -> Result<Arc<Held>, Failure> {
         let mut flight = self.flight.lock().await;
-        if let AtHand::Fresh(held) | AtHand::Aging(held) = self.at_hand(ground.clock.now()) {
-            return Ok(held);
+        match self.at_hand(ground.clock.now()) {
+            AtHand::Fresh(held) | AtHand::Aging(held) | AtHand::Questioned(held) => {
+                return Ok(held);
+            }
+            AtHand::Nothing => {}
         }
         if let Some((at, failure)) = &self.state().failure
             && at.elapsed() < FAILURE_REST
@@ -470,7 +488,11 @@ async fn metadata_key(
         response = ask_key(ground, &flight.session).await?;
     }
     let now = ground.clock.now();
-    let (keys, ends) = metadata::read_key(&response, now)?;
+    let mut mask = Mask::none();
+    if let Some(token) = flight.session.token() {
+        mask.hide(token.expose_secret());
+    }
+    let (keys, ends) = metadata::read_key(&response, &mask, now)?;
     Ok(Held {
         pass: Pass::Keys(keys),
         project_id: None,
@@ -483,6 +505,13 @@ async fn metadata_key(
 }
 
 impl Session {
+    fn token(&self) -> Option<&SecretString> {
+        match self {
+            Self::Known { token, .. } => Some(token),
+            Self::Unasked | Self::Unknown { .. } => None,
+        }
+    }
+
     fn is_to_be_asked(&self) -> bool {
         let life = Duration::from_secs(u64::from(metadata::SESSION_SECS)) - SESSION_LEFT;
         match self {
@@ -506,11 +535,7 @@ async fn ask_session(ground: &Ground) -> Result<Session, String> {
 }
 
 async fn ask_key(ground: &Ground, session: &Session) -> Result<HttpResponse, String> {
-    let token = match session {
-        Session::Known { token, .. } => Some(token),
-        Session::Unasked | Session::Unknown { .. } => None,
-    };
-    let request = metadata::key_request(&ground.account.metadata_endpoint, token);
+    let request = metadata::key_request(&ground.account.metadata_endpoint, session.token());
     call(ground, Purpose::Metadata, request)
         .await
         .map_err(unreachable)
@@ -610,7 +635,7 @@ pub(super) fn check(account: &Account) -> Vec<String> {
 
 /// The secret variables' values, read now.
 pub(super) fn read_variables(
-    wanted: BTreeMap<String, SecretRef>,
+    wanted: Vec<(String, SecretRef)>,
 ) -> Result<crate::codearts::Secrets, String> {
     wanted
         .into_iter()

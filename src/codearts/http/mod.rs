@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use super::{CodeArts, Start};
@@ -92,7 +92,7 @@ impl Client {
 
     /// Which accounts' secrets cannot be read now, and why. Blocks for as long as the files take; fetches nothing.
     pub fn check_secrets(&self) -> Vec<(AccountName, String)> {
-        let sessions = self.sessions();
+        let sessions = self.sessions().clone();
         let check = |(name, session): (AccountName, Arc<Session>)| {
             let account = session.account();
             let ca = lines::read_ca(account)
@@ -106,19 +106,22 @@ impl Client {
         sessions.into_iter().flat_map(check).collect()
     }
 
-    fn sessions(&self) -> Sessions {
+    fn sessions(&self) -> RwLockReadGuard<'_, Sessions> {
         self.inner
             .sessions
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    }
+
+    fn session(&self, account: &AccountName) -> Option<Arc<Session>> {
+        self.sessions().get(account).cloned()
     }
 }
 
 impl CodeArts for Client {
     async fn start(&self, start: Start) -> Answer {
-        match self.sessions().get(&start.account) {
-            Some(session) => Arc::clone(session).start(start).await,
+        match self.session(&start.account) {
+            Some(session) => session.start(start).await,
             None => no_response(
                 AnswerKind::NotSent,
                 format!("there is no account {} any more", start.account),

@@ -1,9 +1,11 @@
 //! One account's way to the service: its credentials and its connections.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::credentials::{Failure, Held, Keeper, blocking, read_variables};
@@ -13,7 +15,7 @@ use crate::codearts::{HttpRequest, Mask, Secrets, Start, read, request, secret_v
 use crate::config::{Account, Credentials, NO_PROXY};
 use crate::domain::request::SecretRef;
 use crate::domain::{Answer, AnswerKind};
-use crate::os::Clock;
+use crate::os::{self, Clock};
 
 /// What is sent to the sandbox in place of a secret variable.
 const DUMMY: &str = "sandbox";
@@ -45,20 +47,20 @@ impl Ground {
 /// An account's session.
 #[derive(Debug)]
 pub(super) struct Session {
-    ground: Ground,
-    keeper: Keeper,
+    ground: Arc<Ground>,
+    keeper: Arc<Keeper>,
 }
 
 impl Session {
     pub(super) fn new(account: Arc<Account>, clock: Clock, trust: Arc<Trust>) -> Self {
         Self {
-            ground: Ground {
+            ground: Arc::new(Ground {
                 account,
                 clock,
                 trust,
                 lines: Arc::default(),
-            },
-            keeper: Keeper::default(),
+            }),
+            keeper: Arc::default(),
         }
     }
 
@@ -120,15 +122,15 @@ impl Session {
     }
 
     async fn variables(&self, start: &Start) -> Result<Secrets, Failure> {
-        let wanted: BTreeMap<String, SecretRef> = secret_variables(&start.request)
+        let wanted: Vec<(String, SecretRef)> = secret_variables(&start.request)
             .map(|(name, at)| (name.to_owned(), at.clone()))
             .collect();
         if wanted.is_empty() {
             return Ok(Secrets::new());
         }
         if self.account().credentials == Credentials::Sandbox {
-            let dummy = |at: SecretRef| (at, SecretString::from(DUMMY));
-            return Ok(wanted.into_values().map(dummy).collect());
+            let dummy = |(_, at)| (at, SecretString::from(DUMMY));
+            return Ok(wanted.into_iter().map(dummy).collect());
         }
         blocking(move || read_variables(wanted)).await
     }
@@ -161,20 +163,45 @@ fn mask(account: &Account, request: &HttpRequest, held: &Held, secrets: &Secrets
     {
         mask.hide(signature);
     }
-    if let Some(password) = proxy_password(account) {
-        mask.hide(&password);
+    for proxy in proxies(account) {
+        hide_proxy_password(&mut mask, &proxy);
     }
     mask
 }
 
-fn proxy_password(account: &Account) -> Option<String> {
-    let proxy = account
-        .proxy
-        .as_deref()
-        .filter(|proxy| *proxy != NO_PROXY)?;
-    let (user_info, _) = proxy.rsplit_once('@')?;
-    let (_, password) = user_info.rsplit_once(':')?;
-    Some(password.to_owned())
+/// The proxies that may stand between: the account's, else those the environment names.
+fn proxies(account: &Account) -> Vec<String> {
+    const NAMES: [&str; 6] = [
+        "HTTPS_PROXY",
+        "https_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ];
+    match account.proxy.as_deref() {
+        Some(NO_PROXY) => Vec::new(),
+        Some(proxy) => vec![proxy.to_owned()],
+        None => NAMES.into_iter().filter_map(os::variable).collect(),
+    }
+}
+
+/// Hides a proxy's password as it is written, as it is meant, and as it goes over the wire.
+fn hide_proxy_password(mask: &mut Mask, proxy: &str) {
+    let Some((user_info, _)) = proxy.rsplit_once('@') else {
+        return;
+    };
+    let user_info = user_info
+        .split_once("://")
+        .map_or(user_info, |(_, rest)| rest);
+    let Some((user, password)) = user_info.split_once(':') else {
+        return;
+    };
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    mask.hide(password);
+    mask.hide(&decode(password));
+    let both = format!("{}:{}", decode(user), decode(password));
+    mask.hide(&BASE64_STANDARD.encode(both));
 }
 
 fn failed(failure: Failure) -> Answer {
