@@ -53,6 +53,8 @@ pub enum Fault {
     Corrupt,
     /// It was closed, or the thread that serves it is gone.
     Closed,
+    /// What it was asked to do panicked: a mistake in the program.
+    Panicked,
 }
 
 impl Fault {
@@ -65,7 +67,8 @@ impl Fault {
             | Self::NotALedger
             | Self::Version
             | Self::Corrupt
-            | Self::Closed => false,
+            | Self::Closed
+            | Self::Panicked => false,
         }
     }
 }

@@ -138,7 +138,8 @@ where
     Ok(plan)
 }
 
-fn panic_text(payload: &(dyn Any + Send)) -> &str {
+/// What was said in a panic.
+pub(super) fn panic_text(payload: &(dyn Any + Send)) -> &str {
     payload
         .downcast_ref::<&str>()
         .copied()

@@ -18,6 +18,8 @@ pub(super) enum RowError {
     Unreadable(String),
     /// Something cannot be put into a row.
     Unwritable(String),
+    /// What was to be done panicked.
+    Panicked(String),
     /// The caller wants something that may not be.
     Refused(EntryName, String),
 }
@@ -33,7 +35,7 @@ impl RowError {
     pub(super) fn of(self, entry: &EntryName) -> Self {
         match self {
             Self::Unwritable(why) => Self::Refused(entry.clone(), why),
-            Self::Sql(_) | Self::Unreadable(_) | Self::Refused(..) => self,
+            Self::Sql(_) | Self::Unreadable(_) | Self::Panicked(_) | Self::Refused(..) => self,
         }
     }
 
@@ -46,6 +48,7 @@ impl RowError {
                 Fault::NotALedger,
                 format!("this cannot be written down: {why}"),
             ),
+            Self::Panicked(text) => (Fault::Panicked, format!("a panic: {text}; report this")),
             Self::Unreadable(what) => (
                 Fault::Corrupt,
                 format!("{what}; it is damaged, or another program wrote to it: restore a backup"),
@@ -112,6 +115,10 @@ fn explain(error: &rusqlite::Error) -> (Fault, String) {
         );
     };
     let (fault, advice) = advice(code);
+    if code == ErrorCode::CannotOpen {
+        // All that SQLite adds is the path, in a form that nobody wrote.
+        return (fault, advice.to_owned());
+    }
     (fault, format!("{advice} (SQLite: {error})"))
 }
 

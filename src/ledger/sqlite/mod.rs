@@ -404,13 +404,17 @@ fn connect(path: &Path, options: Options) -> Result<Connection, LedgerError> {
     }
     let (_, version) = schema::identity(&conn).map_err(failed)?;
     schema::refuse_newer(path, version)?;
-    set_up(&conn, options).map_err(failed)?;
+    if set_up(&conn, options).map_err(failed)? != "wal" {
+        let why = "its file system cannot do what a write-ahead log needs; choose a place on a local disk with --ledger";
+        return Err(cannot_open(path, Fault::Io, why));
+    }
     schema::migrate(&mut conn).map_err(failed)?;
     Ok(conn)
 }
 
-fn set_up(conn: &Connection, options: Options) -> rusqlite::Result<()> {
-    conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))?;
+/// Gives the journal mode, which SQLite may refuse to change.
+fn set_up(conn: &Connection, options: Options) -> rusqlite::Result<String> {
+    let mode = conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     // Every commit waits for the disk: what is acknowledged is there after a power cut (P3, P8).
     conn.pragma_update(None, "synchronous", "full")?;
     conn.pragma_update(None, "foreign_keys", true)?;
@@ -422,7 +426,7 @@ fn set_up(conn: &Connection, options: Options) -> rusqlite::Result<()> {
         conn.pragma_update(None, "max_page_count", pages_max)?;
     }
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    Ok(())
+    Ok(mode)
 }
 
 /// Prepared statements that are kept; there are fewer.

@@ -55,49 +55,30 @@ pub(super) struct Reader {
 impl Reader {
     /// Opens the ledger at `path`, which is resolved and is there.
     pub(super) fn open(path: &Path, busy_timeout: Duration) -> Result<Self, LedgerError> {
+        let failed = |error: rusqlite::Error| on_open(path, &error);
         let still = still(path);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let conn = match &still {
-            None => Connection::open_with_flags(path, flags),
-            Some(_) => {
-                let path = percent_encode(path.as_os_str().as_encoded_bytes(), &PLAIN);
-                let uri = format!("file://{path}?immutable=1");
-                Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)
-            }
-        };
-        let conn = conn.map_err(|error| on_open(path, &error))?;
-        let reader = Self {
+        let mut conn = open_as_still(path).map_err(failed)?;
+        let (application_id, mut version) = schema::identity(&conn).map_err(failed)?;
+        // Only now, so that nothing is created beside a file that is not ours.
+        if application_id != schema::APPLICATION_ID {
+            let fault = Fault::NotALedger;
+            return Err(cannot_open(path, fault, file::ANOTHER_DATABASE));
+        }
+        if still.is_none() {
+            conn = Connection::open_with_flags(path, FLAGS).map_err(failed)?;
+            conn.busy_timeout(busy_timeout).map_err(failed)?;
+            (_, version) = schema::identity(&conn).map_err(failed)?;
+        }
+        schema::refuse_older(path, version)?;
+        schema::refuse_newer(path, version)?;
+        conn.pragma_update(None, "temp_store", "memory")
+            .map_err(failed)?;
+        Ok(Self {
             conn,
             path: path.to_owned(),
             busy_timeout,
             still,
-        };
-        reader.prepare()?;
-        Ok(reader)
-    }
-
-    fn prepare(&self) -> Result<(), LedgerError> {
-        let (application_id, version) = (|| {
-            self.conn.busy_timeout(self.busy_timeout)?;
-            self.conn.pragma_update(None, "temp_store", "memory")?;
-            schema::identity(&self.conn)
-        })()
-        .map_err(|error| on_open(&self.path, &error))?;
-        if application_id != schema::APPLICATION_ID {
-            return Err(cannot_open(
-                &self.path,
-                Fault::NotALedger,
-                file::ANOTHER_DATABASE,
-            ));
-        }
-        if version < schema::VERSION {
-            let known = schema::VERSION;
-            let why = format!(
-                "its tables have version {version}, this program reads {known}: start the daemon of this version once, which brings them up to date"
-            );
-            return Err(cannot_open(&self.path, Fault::Version, why));
-        }
-        schema::refuse_newer(&self.path, version)
+        })
     }
 
     /// Reads in one transaction, so that all of it is of one moment.
@@ -148,6 +129,15 @@ impl Reader {
     pub(super) fn interrupt_handle(&self) -> InterruptHandle {
         self.conn.get_interrupt_handle()
     }
+}
+
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// Opens the file alone, as one that nobody writes: SQLite then looks at nothing beside it, and creates nothing.
+fn open_as_still(path: &Path) -> rusqlite::Result<Connection> {
+    let path = percent_encode(path.as_os_str().as_encoded_bytes(), &PLAIN);
+    let uri = format!("file://{path}?immutable=1");
+    Connection::open_with_flags(uri, FLAGS | OpenFlags::SQLITE_OPEN_URI)
 }
 
 /// The file as it stands, if nobody has it open for writing: whoever does has a write-ahead log beside it.

@@ -109,6 +109,17 @@ fn version(conn: &Connection) -> rusqlite::Result<i32> {
     conn.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
+/// Refuses tables that were not brought up to date: only who may write can do that.
+pub(super) fn refuse_older(path: &Path, version: i32) -> Result<(), LedgerError> {
+    if version >= VERSION {
+        return Ok(());
+    }
+    let why = format!(
+        "its tables have version {version}, this program reads {VERSION}: start the daemon of this version once, which brings them up to date"
+    );
+    Err(cannot_open(path, Fault::Version, why))
+}
+
 /// Refuses tables that a newer program made: what it means by them is not known here.
 pub(super) fn refuse_newer(path: &Path, version: i32) -> Result<(), LedgerError> {
     if version <= VERSION {
