@@ -6,6 +6,7 @@
     reason = "a test that cannot go on ends"
 )]
 
+mod process;
 mod sqlite;
 mod suite;
 mod world;

@@ -421,7 +421,6 @@ async fn what_is_not_a_ledger_is_refused_and_left_as_it_is() {
         };
         let before = (place.names(), content(&place));
         for _ in 0..2 {
-            println!("{what}");
             let mut words = words.to_vec();
             words.extend((what != "a device").then_some("ledger.db"));
             assert_fault(SqliteLedger::open(&place.path(), clock()), fault, &words);

@@ -115,6 +115,10 @@ fn explain(error: &rusqlite::Error) -> (Fault, String) {
         );
     };
     let (fault, advice) = advice(code);
+    if code == ErrorCode::CannotOpen {
+        // All that SQLite adds is the path, in a form that nobody wrote.
+        return (fault, advice.to_owned());
+    }
     (fault, format!("{advice} (SQLite: {error})"))
 }
 
