@@ -14,3 +14,6 @@ mod vectors;
 
 #[path = "config/example.rs"]
 mod example;
+
+#[path = "config/broken.rs"]
+mod broken;

@@ -377,21 +377,19 @@ fn proxy(check: &mut Check<'_>, value: Value<'_>) -> Option<String> {
         }
         Ok(address) if !matches!(address.path, "" | "/") => {
             let message = "`proxy` has a path, a query or a fragment";
-            check.report(
-                Finding::error(Kind::Value, value.at(), message)
-                    .help("write an address such as http://proxy.example.com:3128"),
-            );
+            let help = "write an address such as http://proxy.example.com:3128";
+            check.report(Finding::error(Kind::Value, value.at(), message).help(help));
             None
         }
         Ok(_) => Some(text.trim_end_matches('/').to_owned()),
-        Err(_) => {
-            let message = "`proxy` is no address of a proxy";
-            // What is no address may be a user and a password.
-            check.findings.hide(value.at());
-            check.report(
-                Finding::error(Kind::Value, value.at(), message)
-                    .help("write an address such as http://proxy.example.com:3128"),
-            );
+        Err(why) => {
+            // What is no address may be a user and a password all the same.
+            if text.contains('@') {
+                check.findings.hide(value.at());
+            }
+            let message = format!("`proxy` is no address: {why}");
+            let help = "write an address such as http://proxy.example.com:3128";
+            check.report(Finding::error(Kind::Value, value.at(), message).help(help));
             None
         }
     }

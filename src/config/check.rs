@@ -42,6 +42,8 @@ pub(super) struct KeySet {
 pub(super) struct Check<'a> {
     pub(super) world: &'a World<'a>,
     pub(super) findings: Findings,
+    /// The keys that the unknown ones of the last mapping seem to mean: they are not missing, but misspelt.
+    pub(super) meant: Vec<&'static str>,
     zones: HashMap<String, Option<Arc<Zone>>>,
     utc: Arc<Zone>,
 }
@@ -51,6 +53,7 @@ impl<'a> Check<'a> {
         Self {
             world,
             findings: Findings::default(),
+            meant: Vec::new(),
             zones: HashMap::new(),
             utc: Arc::new(Zone::utc()),
         }
@@ -72,9 +75,13 @@ impl<'a> Check<'a> {
         self.report(Finding::error(kind, at, wrong.message).help(wrong.help));
     }
 
-    fn settle<T>(&mut self, value: Value<'_>, result: Result<T, Wrong>) -> Option<T> {
+    fn settle<T>(&mut self, value: Value<'_>, key: &str, result: Result<T, Wrong>) -> Option<T> {
+        let name = |wrong: Wrong| Wrong {
+            message: format!("`{key}`: {}", wrong.message),
+            ..wrong
+        };
         result
-            .map_err(|wrong| self.wrong(value, Kind::Value, wrong))
+            .map_err(|wrong| self.wrong(value, Kind::Value, name(wrong)))
             .ok()
     }
 
@@ -132,10 +139,15 @@ impl<'a> Check<'a> {
             return None;
         };
         // All of them are looked at, also after one that is wrong.
-        let texts: Vec<Option<_>> = list
-            .items()
-            .map(|item| self.text(item, key).map(|text| (text, item)))
-            .collect();
+        let mut item_text = |item: Value<'t>| match item.shape() {
+            Shape::Text(text) => Some((text, item)),
+            Shape::Null | Shape::List(_) | Shape::Mapping(_) | Shape::Refused => {
+                let help = "write a text; an empty one is \"\"";
+                self.wrong_form(item, key, "a list of texts", help);
+                None
+            }
+        };
+        let texts: Vec<Option<_>> = list.items().map(&mut item_text).collect();
         texts.into_iter().collect()
     }
 
@@ -168,13 +180,13 @@ impl<'a> Check<'a> {
     /// A whole number from 1 to `max`.
     pub(super) fn count(&mut self, value: Value<'_>, key: &str, max: u32) -> Option<u32> {
         let text = self.text(value, key)?;
-        self.settle(value, text::whole(text, 1..max.saturating_add(1)))
+        self.settle(value, key, text::whole(text, 1..max.saturating_add(1)))
     }
 
     /// A factor of at least 1.
     pub(super) fn factor(&mut self, value: Value<'_>, key: &str) -> Option<f64> {
         let text = self.text(value, key)?;
-        self.settle(value, text::factor(text))
+        self.settle(value, key, text::factor(text))
     }
 
     /// A duration of at least `min`.
@@ -196,7 +208,7 @@ impl<'a> Check<'a> {
         max: Duration,
     ) -> Option<Duration> {
         let text = self.text(value, key)?;
-        let duration = self.settle(value, text::duration(text))?;
+        let duration = self.settle(value, key, text::duration(text))?;
         if duration < min || duration > max {
             let (word, end) = if duration < min {
                 ("least", min)
@@ -216,7 +228,7 @@ impl<'a> Check<'a> {
     /// A day or an instant.
     pub(super) fn bound(&mut self, value: Value<'_>, key: &str) -> Option<text::Bound> {
         let text = self.text(value, key)?;
-        self.settle(value, text::bound(text))
+        self.settle(value, key, text::bound(text))
     }
 
     /// One of a few words.
@@ -248,7 +260,7 @@ impl<'a> Check<'a> {
     /// An id of 32 letters and digits.
     pub(super) fn id32<'t>(&mut self, value: Value<'t>, key: &str) -> Option<&'t str> {
         let text = self.text(value, key)?;
-        self.settle(value, text::id32(text).map(|()| text))
+        self.settle(value, key, text::id32(text).map(|()| text))
     }
 
     /// The path of a file on the machine the daemon runs on.
@@ -292,24 +304,42 @@ impl<'a> Check<'a> {
                 return zone;
             }
         }
-        let names = || self.world.zone_names.iter().map(String::as_str);
-        // `Shanghai` alone, or `CET` written as `cet`: people know the city.
-        let city = name.rsplit('/').next().unwrap_or(name).replace(' ', "_");
-        let same_city = names().find(|known| {
-            known
-                .rsplit('/')
-                .next()
-                .is_some_and(|last| last.eq_ignore_ascii_case(&city))
-        });
-        let help = match same_city.or_else(|| text::nearest(name, names())) {
+        let help = match self.zone_meant(name) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => "write an IANA name such as Asia/Shanghai, Europe/Berlin or UTC; offsets and abbreviations are none, \
-                     as they say nothing of clock changes"
+            None => "write an IANA name such as Asia/Shanghai, Europe/Berlin or UTC; offsets and abbreviations are none, as \
+                     they say nothing of clock changes"
                 .to_owned(),
         };
         let message = format!("there is no time zone {}", quoted(name));
         self.report(Finding::error(Kind::Zone, value.at(), message).help(help));
         None
+    }
+
+    /// Which zone was probably meant.
+    fn zone_meant(&self, name: &str) -> Option<&'a str> {
+        let names = || self.world.zone_names.iter().map(String::as_str);
+        // People know the city. The one most asked for is called after another.
+        let city = name.rsplit('/').next().unwrap_or(name).replace(' ', "_");
+        let city = if city.eq_ignore_ascii_case("beijing") {
+            "Shanghai"
+        } else {
+            &city
+        };
+        let last = |known: &str| {
+            known
+                .rsplit('/')
+                .next()
+                .is_some_and(|last| last.eq_ignore_ascii_case(city))
+        };
+        // CST is not CET misspelt.
+        let abbreviation = name.len() < 5 && name.chars().all(|c| c.is_ascii_uppercase());
+        names().find(|known| last(known)).or_else(|| {
+            if abbreviation {
+                None
+            } else {
+                text::nearest(name, names())
+            }
+        })
     }
 
     /// A reference to a secret: `{ env: NAME }`, `{ file: PATH }` or `{ credential: NAME }`.
@@ -369,6 +399,7 @@ impl<'a> Check<'a> {
     /// The mapping's pairs with known keys and a value; others are reported.
     pub(super) fn keys<'t>(&mut self, mapping: Mapping<'t>, set: &KeySet) -> Vec<Pair<'t>> {
         let mut pairs = mapping.pairs(&mut self.findings);
+        self.meant.clear();
         pairs.retain(|pair| {
             if set.known.contains(&pair.key) {
                 return !pair.value.is_null();
@@ -399,9 +430,16 @@ impl<'a> Check<'a> {
             .iter()
             .find(|(key, _)| pair.key.eq_ignore_ascii_case(key));
         let help = match advice {
-            Some((_, advice)) => (*advice).to_owned(),
+            Some((_, advice)) => {
+                let named = |known: &&&str| advice.contains(&format!("`{known}`"));
+                self.meant.extend(set.known.iter().find(named));
+                (*advice).to_owned()
+            }
             None => match text::nearest(pair.key, set.known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
+                Some(near) => {
+                    self.meant.push(near);
+                    format!("did you mean `{near}`?")
+                }
                 None => format!("possible are {}", listed(set.known)),
             },
         };

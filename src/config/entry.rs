@@ -153,6 +153,8 @@ pub(super) struct Keys<'t> {
     pub(super) not_after: Option<Given<Bound>>,
     pub(super) labels: Option<Given<BTreeSet<String>>>,
     pub(super) allow_subminute: Option<Given<bool>>,
+    /// Keys that seem to be meant by unknown ones.
+    pub(super) meant: Vec<&'static str>,
 }
 
 /// The keys of `retry` as they are read.
@@ -171,7 +173,9 @@ impl<'t> Keys<'t> {
         let mut keys = Self::default();
         match value.shape() {
             Shape::Mapping(mapping) => {
-                for pair in check.keys(mapping, &KEYS) {
+                let pairs = check.keys(mapping, &KEYS);
+                keys.meant = std::mem::take(&mut check.meant);
+                for pair in pairs {
                     keys.take(check, pair);
                 }
                 Some(keys)

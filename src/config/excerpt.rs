@@ -10,18 +10,18 @@ use super::SourceFile;
 use super::problem::{At, Place};
 
 /// So many characters of a line are shown at most.
-const SHOWN_CHARS_MAX: usize = 160;
+const SHOWN_CHARS_MAX: usize = 500;
 /// A place further to the right is shown with so many characters before it.
-const BEFORE_CHARS: usize = 40;
+const BEFORE_CHARS: usize = 60;
 /// A place up to this column is shown with its line from the beginning.
-const WHOLE_UNTIL_COLUMN: usize = 100;
-/// So many bytes of a piece of text stand in a message.
+const WHOLE_UNTIL_COLUMN: usize = 400;
+/// So many characters of a piece of text stand in a message.
 const QUOTED_CHARS_MAX: usize = 60;
 /// What stands where a secret was.
 const MASK: &str = "***";
 /// How far before a place a secret's key is looked for, in bytes.
 const LOOK_BACK_BYTES: usize = 4096;
-/// Keys whose value is a secret. They matter where a file is too broken to know what is what.
+/// Keys whose value is a secret, wherever they stand.
 const SECRET_KEYS: [&str; 7] = [
     "sk",
     "security_token",
@@ -181,31 +181,42 @@ fn secrets(
     };
     secrets.retain(|secret| secret.start < window.end && secret.end > window.start);
     if hidden.by_key.contains(&at.file) {
-        secrets.extend(secret_by_key(cursor, window));
+        secrets.extend(secret_by_key(cursor.text, cursor.line_start, window));
     }
     secrets.sort_by_key(|secret| secret.start);
     secrets
 }
 
 /// What follows a key that looks like a secret's, to the end of the window.
-fn secret_by_key(cursor: &Cursor<'_>, window: &Range<usize>) -> Option<Range<usize>> {
-    let text = cursor.text;
-    let from = floor_char(
-        text,
-        cursor
-            .line_start
-            .max(window.start.saturating_sub(LOOK_BACK_BYTES)),
-    );
+fn secret_by_key(text: &str, line_start: usize, window: &Range<usize>) -> Option<Range<usize>> {
+    let looked_at = window.start.saturating_sub(LOOK_BACK_BYTES);
+    let from = floor_char(text, line_start.max(looked_at));
     let line = text.get(from..window.end)?;
-    let here = secret_value(line).map(|start| from + start);
     // `sk:` or `sk: |` alone on the line before.
     let before = text.get(floor_char(text, from.saturating_sub(LOOK_BACK_BYTES))..from)?;
     let line_before = before.trim_end().rsplit(['\n', '\r']).next()?;
-    let there = secret_value(line_before)
+    let goes_on = secret_value(line_before)
         .and_then(|start| line_before.get(start..))
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['|', '>', '"', '\'']));
-    let start = if there { Some(window.start) } else { here }?;
-    (start < window.end).then(|| start.max(window.start)..window.end)
+    let start = if goes_on {
+        line.len() - line.trim_start().len()
+    } else {
+        secret_value(line)?
+    };
+    let start = (from + start).max(window.start);
+    (start < window.end).then_some(start..window.end)
+}
+
+/// Whether what stands at a place seems to be a secret, so that nothing of it is repeated in advice.
+pub(super) fn looks_secret(text: &str, line_start: usize, line_end: usize) -> bool {
+    secret_by_key(text, line_start, &(line_start..line_end)).is_some()
+}
+
+/// Whether a key's value is a secret, wherever it stands.
+pub(super) fn is_secret_key(key: &str) -> bool {
+    SECRET_KEYS
+        .iter()
+        .any(|secret| key.eq_ignore_ascii_case(secret))
 }
 
 /// Where on a line the value of a secret's key begins, unless it is a reference such as `{ env: NAME }`.
@@ -310,9 +321,4 @@ fn is_unseen(char: char) -> bool {
         || matches!(char,
             '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}'
             | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-}
-
-/// Whether a line seems to hold a secret, so that nothing of it is repeated in advice.
-pub(super) fn looks_secret(line: &str) -> bool {
-    secret_value(line).is_some()
 }

@@ -191,6 +191,7 @@ struct Top<'t> {
     defaults: Option<Pair<'t>>,
     global_defaults: Option<Pair<'t>>,
     schedules: Option<Pair<'t>>,
+    accounts_misspelt: bool,
 }
 
 fn read_trees<'s>(files: &'s [SourceFile], check: &mut Check<'_>) -> Vec<Tree<'s>> {
@@ -225,7 +226,8 @@ fn read_config<'t>(trees: &'t [Tree<'t>], check: &mut Check<'_>) -> Config {
     let tops: Vec<Top<'t>> = trees.iter().map(|tree| top(check, tree)).collect();
     let incomplete = trees.iter().any(|tree| tree.broken);
     let accounts = tops.iter().filter_map(|top| top.accounts);
-    let mut accounts = read_accounts(check, accounts, incomplete);
+    let unsure = incomplete || tops.iter().any(|top| top.accounts_misspelt);
+    let mut accounts = read_accounts(check, accounts, unsure);
     let global = global_defaults(check, &tops);
     let mut entries = BTreeMap::new();
     let mut names = BTreeMap::new();
@@ -274,7 +276,9 @@ fn top<'t>(check: &mut Check<'_>, tree: &'t Tree<'t>) -> Top<'t> {
     };
     match root.shape() {
         Shape::Mapping(mapping) => {
-            for pair in check.keys(mapping, &TOP) {
+            let pairs = check.keys(mapping, &TOP);
+            top.accounts_misspelt = check.meant.contains(&"accounts");
+            for pair in pairs {
                 match pair.key {
                     "accounts" => top.accounts = Some(pair),
                     "defaults" => top.defaults = Some(pair),

@@ -3,7 +3,7 @@
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::excerpt;
-use super::problem::{Place, Problem, Severity};
+use super::problem::{Place, Problem, Related, Severity};
 
 /// So many problems are shown; more would push the first ones off the screen.
 pub const SHOWN_MAX: usize = 200;
@@ -44,20 +44,30 @@ pub fn render_one(problem: &Problem, colour: Colour) -> String {
     let title = level.primary_title(excerpt::shown(&problem.message));
     let file = excerpt::shown(&problem.file);
     let mut group = Group::with_title(title);
+    // Two places on one line are marked on it together.
+    let same_line = problem.related.as_ref().filter(|related| {
+        let on_line =
+            |place: &Place| place.line == related.place.line && place.text == related.place.text;
+        related.file == problem.file && problem.place.as_ref().is_some_and(on_line)
+    });
     match &problem.place {
         Some(place) => {
-            let marked = AnnotationKind::Primary.span(place.marked.clone());
+            let mut marked = vec![AnnotationKind::Primary.span(place.marked.clone())];
+            marked.extend(same_line.map(related_mark));
             group = snippet(group, &file, place, marked);
         }
         None if !file.is_empty() => group = group.element(Origin::path(file.as_str())),
         None => {}
     }
     let related_file;
-    if let Some(related) = &problem.related {
+    if let Some(related) = problem.related.as_ref().filter(|_| same_line.is_none()) {
         related_file = excerpt::shown(&related.file);
-        let marked = AnnotationKind::Context.span(related.place.marked.clone());
-        let marked = marked.label(related.label.as_str());
-        group = snippet(group, &related_file, &related.place, marked);
+        group = snippet(
+            group,
+            &related_file,
+            &related.place,
+            vec![related_mark(related)],
+        );
     }
     if let Some(help) = &problem.help {
         group = group.element(Level::HELP.message(shown_lines(help)));
@@ -65,16 +75,21 @@ pub fn render_one(problem: &Problem, colour: Colour) -> String {
     renderer.render(&[group])
 }
 
-/// Adds a line of a file with a mark.
+fn related_mark(related: &Related) -> Annotation<'_> {
+    let mark = AnnotationKind::Context.span(related.place.marked.clone());
+    mark.label(related.label.as_str())
+}
+
+/// Adds a line of a file with its marks.
 fn snippet<'a>(
     group: Group<'a>,
     file: &'a str,
     place: &'a Place,
-    marked: Annotation<'a>,
+    marked: Vec<Annotation<'a>>,
 ) -> Group<'a> {
     let snippet = Snippet::source(place.text.as_str())
         .line_start(place.line)
-        .annotation(marked);
+        .annotations(marked);
     let before = place.text.get(..place.marked.start).unwrap_or_default();
     if before.chars().count() + 1 == place.column {
         return group.element(snippet.path(file));

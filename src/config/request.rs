@@ -156,16 +156,11 @@ fn source(check: &mut Check<'_>, value: Value<'_>) -> Option<Source> {
     let errors = check.findings.errors();
     let pairs = check.keys(mapping, &SOURCE);
     let find = |key: &str| pairs.iter().find(|pair| pair.key == key);
-    let kind = match find("type") {
-        Some(pair) => Some(literal(check, pair.value, "type", &TYPES)?),
-        None => None,
-    };
+    let kind = find("type").map(|pair| literal(check, pair.value, "type", &TYPES));
     let params = match find("params") {
         Some(params) => {
-            if let Some(short) = pairs
-                .iter()
-                .find(|pair| !matches!(pair.key, "type" | "params"))
-            {
+            let short = |pair: &&Pair<'_>| !matches!(pair.key, "type" | "params");
+            if let Some(short) = pairs.iter().find(short) {
                 let message = format!(
                     "`{}` is of the short form, and `params` of the API's",
                     short.key
@@ -175,23 +170,21 @@ fn source(check: &mut Check<'_>, value: Value<'_>) -> Option<Source> {
                         .help("move it into `params`, or take everything out of there")
                         .related(params.key_at, "the API's form begins here"),
                 );
-                return None;
             }
-            if kind.is_none() && errors == check.findings.errors() {
+            if kind.is_none() {
                 let message = "a source with `params` needs a `type`";
                 check.report(
                     Finding::error(Kind::Missing, params.key_at, message)
                         .help("write `type: code` beside it"),
                 );
-                return None;
             }
-            Some(api_params(check, params.value)?)
+            api_params(check, params.value)
         }
         None if kind.is_some() && pairs.len() == 1 => None,
-        None => Some(short_params(check, mapping, &pairs)?),
+        None => short_params(check, mapping, &pairs, errors),
     };
     (errors == check.findings.errors()).then(|| Source {
-        kind: kind.unwrap_or("code").to_owned(),
+        kind: kind.flatten().unwrap_or("code").to_owned(),
         params,
     })
 }
@@ -201,15 +194,23 @@ fn short_params(
     check: &mut Check<'_>,
     mapping: Mapping<'_>,
     pairs: &[Pair<'_>],
+    errors: usize,
 ) -> Option<SourceParams> {
-    let mut params = repository(check, mapping, pairs)?;
+    // Both are read before either ends it, so that all problems are found.
+    let params = repository(check, mapping, pairs, errors);
+    let build_params = short_ref(check, pairs);
+    Some(SourceParams {
+        build_params: build_params?,
+        ..params?
+    })
+}
+
+/// `branch` or `tag`, and `event_type`.
+fn short_ref(check: &mut Check<'_>, pairs: &[Pair<'_>]) -> Option<Option<BuildParams>> {
     let find = |key: &str| pairs.iter().find(|pair| pair.key == key);
     let (branch, tag, event) = (find("branch"), find("tag"), find("event_type"));
-    let ref_of = |check: &mut Check<'_>, pair: &Pair<'_>| {
-        check.some_text(pair.value, pair.key)?;
-        text(check, pair.value, pair.key).map(str::to_owned)
-    };
-    let mut build = match (branch, tag) {
+    let event_type = event.map(|event| literal(check, event.value, "event_type", &EVENT_TYPES));
+    let (build_type, pair) = match (branch, tag) {
         (Some(branch), Some(tag)) => {
             let message = "a source is built from a `branch` or from a `tag`, not from both";
             check.report(
@@ -219,61 +220,62 @@ fn short_params(
             );
             return None;
         }
-        (Some(branch), None) => Some(BuildParams {
-            build_type: "branch".to_owned(),
-            target_branch: Some(ref_of(check, branch)?),
-            ..BuildParams::default()
-        }),
-        (None, Some(tag)) => Some(BuildParams {
-            build_type: "tag".to_owned(),
-            tag: Some(ref_of(check, tag)?),
-            ..BuildParams::default()
-        }),
-        (None, None) => None,
+        (Some(branch), None) => ("branch", branch),
+        (None, Some(tag)) => ("tag", tag),
+        (None, None) => {
+            if let Some(event) = event {
+                let message = "`event_type` needs a `branch` or a `tag` beside it";
+                check.report(
+                    Finding::error(Kind::Missing, event.key_at, message)
+                        .help("write `branch: NAME`, or leave `event_type` out"),
+                );
+            }
+            return event.is_none().then_some(None);
+        }
     };
-    if let Some(event) = event {
-        let event_type = literal(check, event.value, "event_type", &EVENT_TYPES)?;
-        let Some(build) = &mut build else {
-            let message = "`event_type` needs a `branch` or a `tag` beside it";
-            check.report(
-                Finding::error(Kind::Missing, event.key_at, message)
-                    .help("write `branch: NAME`, or leave `event_type` out"),
-            );
-            return None;
-        };
-        build.event_type = Some(event_type.to_owned());
-    }
-    params.build_params = build;
-    Some(params)
+    check.some_text(pair.value, pair.key)?;
+    let name = text(check, pair.value, pair.key)?.to_owned();
+    let is_branch = build_type == "branch";
+    Some(Some(BuildParams {
+        build_type: build_type.to_owned(),
+        event_type: match event_type {
+            Some(event_type) => Some(event_type?.to_owned()),
+            None => None,
+        },
+        target_branch: is_branch.then(|| name.clone()),
+        tag: (!is_branch).then_some(name),
+    }))
 }
 
 /// `params` as the API has them.
 fn api_params(check: &mut Check<'_>, value: Value<'_>) -> Option<SourceParams> {
     let Shape::Mapping(mapping) = value.shape() else {
-        check.wrong_form(
-            value,
-            "params",
-            "a mapping",
-            "write { git_type: codehub, git_url: https://... }",
-        );
+        let help = "write { git_type: codehub, git_url: https://... }";
+        check.wrong_form(value, "params", "a mapping", help);
         return None;
     };
+    let errors = check.findings.errors();
     let pairs = check.keys(mapping, &PARAMS);
-    let mut params = repository(check, mapping, &pairs)?;
-    if let Some(pair) = pairs.iter().find(|pair| pair.key == "build_params") {
-        params.build_params = Some(build_params(check, pair)?);
-    }
-    Some(params)
+    let params = repository(check, mapping, &pairs, errors);
+    let build_params = match pairs.iter().find(|pair| pair.key == "build_params") {
+        Some(pair) => build_params(check, pair).map(Some),
+        None => Some(None),
+    };
+    Some(SourceParams {
+        build_params: build_params?,
+        ..params?
+    })
 }
 
-/// What both forms say about the repository.
+/// What both forms say about the repository. `errors` is how many there were before its keys were looked at: a key that
+/// is missing may be one that is misspelt.
 fn repository(
     check: &mut Check<'_>,
     mapping: Mapping<'_>,
     pairs: &[Pair<'_>],
+    errors: usize,
 ) -> Option<SourceParams> {
     let mut params = SourceParams::default();
-    let errors = check.findings.errors();
     let (mut git_type, mut git_url) = (false, false);
     for pair in pairs {
         let Pair { key, value, .. } = *pair;

@@ -30,7 +30,7 @@ pub(super) struct Accounts<'t> {
     pub(super) names: BTreeMap<&'t str, At>,
     /// The accounts without a mistake.
     pub(super) read: BTreeMap<&'t str, Arc<Account>>,
-    /// Whether a file could not be read, so that there may be more.
+    /// Whether there may be more: a file could not be read, or `accounts` is misspelt.
     pub(super) incomplete: bool,
     /// Whether it was said that there are none.
     pub(super) said_none: bool,
@@ -74,6 +74,9 @@ impl<'l, 't> Layers<'l, 't> {
     ) -> Result<&'l T, Refused> {
         let value = self.value(get)?;
         value.ok_or_else(|| {
+            if self.layers.iter().any(|keys| keys.meant.contains(&key)) {
+                return Refused;
+            }
             let message = format!("the entry {} has no `{key}`", quoted(self.name.as_str()));
             check.report(Finding::error(Kind::Missing, self.name_at, message).help(help));
             Refused
@@ -308,12 +311,13 @@ impl<'l, 't> Layers<'l, 't> {
         let count = text.chars().count();
         if count > left {
             let message = format!(
-                "the description has {count} characters, and {left} are left for text beside the marker of {}",
-                quoted(self.name.as_str())
+                "the description has {count} characters, and {left} are left for text beside the marker"
             );
             let help = format!(
-                "shorten it by {}; the API takes {DESCRIPTION_CHARS_MAX}, and by the marker pipecron finds its run again",
-                count - left
+                "shorten it by {}: the API takes {DESCRIPTION_CHARS_MAX}, and the marker, which has the name {}, is how \
+                 pipecron finds the run again",
+                count - left,
+                quoted(self.name.as_str())
             );
             check.report(Finding::error(Kind::Limit, given.at, message).help(help));
             return Err(Refused);

@@ -10,21 +10,41 @@ use super::yaml::DEPTH_MAX;
 /// So much of a value is repeated in advice.
 const VALUE_CHARS_MAX: usize = 60;
 
-/// The problem that made the parser stop. `offset` is where it stopped, `open_flow` the innermost `[` or `{` that was
-/// open.
+/// Where the parser stopped.
+#[derive(Debug)]
+pub(super) struct Stop<'s> {
+    pub(super) file: u32,
+    pub(super) source: &'s str,
+    /// The byte at which it stopped.
+    pub(super) offset: usize,
+    /// The innermost `[` or `{` that was open.
+    pub(super) open_flow: Option<At>,
+    /// An alias of nothing that stands right before it.
+    pub(super) alias: Option<(At, String)>,
+}
+
+impl Stop<'_> {
+    /// The problem that made it stop.
+    pub(super) fn explain(&self, error: &ScanError) -> Finding {
+        let offset = self.offset.min(self.source.len());
+        let here = Here::new(self.file, self.source, offset);
+        let Some((at, name)) = &self.alias else {
+            return explain(&here, error, self.open_flow);
+        };
+        if at.start as usize >= here.line_start {
+            // `*/5 * * * *`: an alias, and then something that does not belong there.
+            return here.starred(at.start as usize);
+        }
+        unknown_anchor(*at, name)
+    }
+}
+
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the parser's errors are many and may become more; these are the ones people make"
 )]
-pub(super) fn explain(
-    file: u32,
-    source: &str,
-    offset: usize,
-    error: &ScanError,
-    open_flow: Option<At>,
-) -> Finding {
-    let offset = offset.min(source.len());
-    let here = Here::new(file, source, offset);
+fn explain(here: &Here<'_>, error: &ScanError, open_flow: Option<At>) -> Finding {
+    let offset = here.offset;
     match error.kind() {
         ErrorKind::RecursionLimitExceeded => too_deep(here.at(offset, offset + 1)),
         ErrorKind::TabNotAllowed
@@ -105,33 +125,44 @@ pub(super) fn too_deep(at: At) -> Finding {
     Finding::error(Kind::Limit, at, message).help("no key of pipecron needs more than eight levels")
 }
 
-/// A key that is a list or a mapping.
-pub(super) fn key_is_no_text(at: At, source: &str) -> Finding {
+/// A key that is a list or a mapping; and whether it is a template that lacks its quotes.
+pub(super) fn key_is_no_text(at: At, source: &str) -> (Finding, bool) {
     // `{{ tick }}` without quotes is a mapping whose key is a mapping.
-    let braces = source.get(..at.end as usize).is_some_and(|before| {
-        let start = at.start as usize;
-        before.get(start..).is_some_and(|key| key.starts_with('{'))
-            && before
-                .get(..start)
-                .is_some_and(|before| before.ends_with('{'))
-    });
-    if braces {
-        return Finding::error(
+    let key = source.get(at.range()).unwrap_or_default();
+    let before = source.get(..at.start as usize).unwrap_or_default();
+    if key.starts_with('{') && before.ends_with('{') {
+        let finding = Finding::error(
             Kind::Syntax,
             at,
             "a text that begins with `{{` needs quotes",
         )
         .help("put it between quotes; templates are not supported by this version yet, though");
+        return (finding, true);
     }
+    let message = "a key must be a text, and this is a list or a mapping";
+    let finding = Finding::error(Kind::Syntax, at, message)
+        .help("write `key: value`; quote a key that begins with `[` or `{`");
+    (finding, false)
+}
+
+/// A key that its mapping has already.
+pub(super) fn key_twice(at: At, key: &str, first: At) -> Finding {
+    let help = if key == "<<" {
+        "write one with a list: `<<: [*a, *b]`"
+    } else {
+        "remove one of them"
+    };
     Finding::error(
-        Kind::Syntax,
+        Kind::Duplicate,
         at,
-        "a key must be a text, and this is a list or a mapping",
+        format!("the key {} is given twice", quoted(key)),
     )
-    .help("write `key: value`; quote a key that begins with `[` or `{`")
+    .help(help)
+    .related(first, "first given here")
 }
 
 /// The surroundings of the place where the parser stopped.
+#[derive(Debug, Clone, Copy)]
 struct Here<'s> {
     file: u32,
     source: &'s str,
@@ -197,7 +228,8 @@ impl<'s> Here<'s> {
             format!("quote it: \"{}\"", clip(value))
         };
         // What is repeated in the advice could be a secret.
-        let secret = super::excerpt::looks_secret(self.line);
+        let line_end = self.line_start + self.line.len();
+        let secret = super::excerpt::looks_secret(self.source, self.line_start, line_end);
         let help = if secret { "quote it".to_owned() } else { help };
         Finding::error(Kind::Syntax, at, message).help(help)
     }
@@ -216,18 +248,33 @@ impl<'s> Here<'s> {
             .max()
             .unwrap_or(indent);
         let start = self.line_start + start;
-        let value = Here::new(self.file, self.source, start);
-        let value = Here {
-            offset: start,
-            ..value
-        }
-        .value();
-        if value.starts_with('*') {
-            let message = "a text that begins with `*` needs quotes, as YAML takes it for an alias"
-                .to_owned();
-            return self.needs_quotes(start, value.trim_start(), message);
+        if self
+            .source
+            .get(start..)
+            .is_some_and(|value| value.trim_start().starts_with(['*', '&']))
+        {
+            return self.starred(start);
         }
         self.other(error, None)
+    }
+
+    /// The value at `start`, which begins with a `*` or `&` without quotes.
+    fn starred(&self, start: usize) -> Finding {
+        let value = Here {
+            offset: start,
+            ..*self
+        }
+        .value();
+        let skipped = value.len() - value.trim_start().len();
+        let value = value.trim_start();
+        let (mark, what) = if value.starts_with('&') {
+            ('&', "an anchor")
+        } else {
+            ('*', "an alias")
+        };
+        let message =
+            format!("a text that begins with `{mark}` needs quotes, as YAML takes it for {what}");
+        self.needs_quotes(start + skipped, value, message)
     }
 
     fn character(&self, character: char) -> Finding {
@@ -237,10 +284,12 @@ impl<'s> Here<'s> {
                 character,
             );
         }
-        let message = format!(
-            "a text that begins with {} needs quotes",
+        let shown = if character == '`' {
+            "a backtick".to_owned()
+        } else {
             quoted(&character.to_string())
-        );
+        };
+        let message = format!("a text that begins with {shown} needs quotes");
         let before = self
             .source
             .get(self.line_start..self.offset)
@@ -347,6 +396,20 @@ impl<'s> Here<'s> {
             return Finding::error(Kind::Syntax, at, "there is no `:` after this key")
                 .help("write `key: value`, with a space after the colon");
         }
+        let above = self.source.get(..self.line_start).unwrap_or_default();
+        let above = above
+            .trim_end()
+            .rsplit(['\n', '\r'])
+            .next()
+            .unwrap_or_default();
+        if above.trim_start().starts_with('#') && !self.line.contains(": ") {
+            return Finding::error(
+                Kind::Syntax,
+                at,
+                "this line goes on with no text: the comment above ended it",
+            )
+            .help("move the comment above the key, or put the whole text between quotes");
+        }
         let is_item = trimmed.starts_with("- ") || trimmed == "-";
         let (message, help) = if is_item {
             (
@@ -363,20 +426,33 @@ impl<'s> Here<'s> {
     }
 
     fn other(&self, error: &ScanError, open_flow: Option<At>) -> Finding {
-        let message = format!("this is not YAML: {}", error.kind());
-        let finding = Finding::error(Kind::Syntax, self.here(), message);
-        match open_flow {
-            Some(at) => {
-                let first = At {
-                    end: at.start + 1,
-                    ..at
-                };
-                finding
-                    .help("close the bracket, or separate what is in it by commas")
-                    .related(first, "the bracket begins here")
+        let at = self.here();
+        let Some(open) = open_flow else {
+            let rest = self.source.get(self.offset..).unwrap_or_default();
+            if rest.starts_with(['[', '{']) {
+                let at = self.at(self.offset, self.offset + 1);
+                return Finding::error(Kind::Syntax, at, "this bracket is not closed")
+                    .help("close it; quote a text that begins with a bracket");
             }
-            None => finding,
+            let message = format!("this is not YAML: {}", error.kind());
+            return Finding::error(Kind::Syntax, at, message)
+                .help("quote the text if it is one; else compare it with a line that works");
+        };
+        let bracket = At {
+            end: open.start + 1,
+            ..open
+        };
+        if at.start == open.start {
+            return Finding::error(
+                Kind::Syntax,
+                bracket,
+                "this bracket is not closed, or by one of the other kind",
+            )
+            .help("close `[` with `]` and `{` with `}`; quote a text that begins with a bracket");
         }
+        Finding::error(Kind::Syntax, at, "a comma or a closing bracket is missing before this")
+            .help("separate by commas what is in a bracket, and close it; quote a text that contains `: ` or brackets")
+            .related(bracket, "the bracket begins here")
     }
 }
 

@@ -274,7 +274,9 @@ impl Address<'_> {
 
 /// Takes an address apart.
 pub(super) fn address(text: &str) -> Result<Address<'_>, &'static str> {
-    let scheme = text.find("://").ok_or("it does not begin with https://")?;
+    let scheme = text
+        .find("://")
+        .ok_or("it does not begin with https:// or http://")?;
     let secure = match text
         .get(..scheme)
         .unwrap_or_default()
@@ -283,7 +285,7 @@ pub(super) fn address(text: &str) -> Result<Address<'_>, &'static str> {
     {
         "https" => true,
         "http" => false,
-        _ => return Err("it does not begin with https://"),
+        _ => return Err("it does not begin with https:// or http://"),
     };
     if text
         .chars()
@@ -336,32 +338,30 @@ pub(super) fn address(text: &str) -> Result<Address<'_>, &'static str> {
 
 /// An id of the service: 32 letters and digits.
 pub(super) fn id32(text: &str) -> Result<(), Wrong> {
-    let count = text.chars().count();
+    let is_id = |text: &str| text.len() == 32 && text.bytes().all(|c| c.is_ascii_alphanumeric());
+    if is_id(text) {
+        return Ok(());
+    }
+    let undashed: String = text.chars().take(64).filter(|c| *c != '-').collect();
+    let help = if is_id(&undashed) {
+        format!("write it without the dashes: {undashed}")
+    } else {
+        "copy it from the address of the page in the console, or from the API".to_owned()
+    };
     let odd = text
         .char_indices()
         .find(|(_, c)| !c.is_ascii_alphanumeric());
-    let help =
-        "copy the id from the address of the pipeline's page in the console, or from the API";
-    match odd {
-        Some((at, char)) => Err(Wrong {
-            piece: Some(at..at + char.len_utf8()),
-            ..Wrong::new(
-                format!(
-                    "{} is not an id; an id is 32 letters and digits",
-                    quoted(text)
-                ),
-                help,
-            )
-        }),
-        None if count != 32 => Err(Wrong::new(
-            format!(
-                "the id {} has {count} characters instead of 32",
-                quoted(text)
-            ),
-            help,
-        )),
-        None => Ok(()),
-    }
+    let message = match odd {
+        Some((_, char)) => format!(
+            "an id is 32 letters and digits, and this has {}",
+            quoted(&char.to_string())
+        ),
+        None => format!("an id is 32 letters and digits, and this is {}", text.len()),
+    };
+    Err(Wrong {
+        piece: odd.map(|(at, char)| at..at + char.len_utf8()),
+        ..Wrong::new(message, help)
+    })
 }
 
 fn short(text: &str) -> String {

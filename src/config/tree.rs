@@ -121,7 +121,7 @@ impl<'s> Tree<'s> {
         (!self.nodes.is_empty() && !self.broken).then(|| self.value(0))
     }
 
-    fn value(&self, used: u32) -> Value<'_> {
+    pub(super) fn value(&self, used: u32) -> Value<'_> {
         let stands = if let NodeKind::Alias(target) = self.node(used).kind {
             target
         } else {
@@ -147,6 +147,19 @@ impl<'s> Tree<'s> {
             start: node.start,
             end: node.end,
         }
+    }
+
+    /// The nodes of a mapping's keys.
+    pub(super) fn keys(&self, mapping: u32) -> impl Iterator<Item = u32> {
+        let end = self.node(mapping).after;
+        let mut next = mapping + 1;
+        std::iter::from_fn(move || {
+            let key = next;
+            (key < end).then(|| {
+                next = self.node(self.node(key).after).after;
+                key
+            })
+        })
     }
 
     /// The text of a scalar; an alias is followed.
@@ -273,17 +286,16 @@ impl<'t> Mapping<'t> {
     /// Adds the pairs that stand in it, and gives back the values of its merge keys.
     fn own_pairs(self, pairs: &mut Vec<Pair<'t>>) -> Vec<Value<'t>> {
         let Value { tree, stands, .. } = self.0;
-        let end = tree.node(stands).after;
         let mut merges = Vec::new();
-        let mut next = stands + 1;
-        while next < end {
-            let (key, value) = (next, tree.node(next).after);
-            next = tree.node(value).after;
+        for key in tree.keys(stands) {
             let node = tree.node(key);
             let Some(text) = tree.text(key) else {
                 continue; // reported when it was read
             };
-            let value = tree.value(value);
+            if text.is_empty() && !matches!(node.kind, NodeKind::Quoted) {
+                continue; // so is this
+            }
+            let value = tree.value(node.after);
             if matches!(node.kind, NodeKind::Plain) && text == "<<" {
                 merges.push(value);
             } else {

@@ -14,18 +14,16 @@ use serde_yaml::granit_parser::{
     self, ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StructureStyle, Tag,
 };
 
-use super::excerpt::quoted;
+use super::excerpt::{self, quoted};
 use super::problem::{At, Finding, Findings, Kind};
 use super::stand_in::{self, StandIns};
 use super::syntax;
-use super::tree::{Node, NodeKind, Tree};
+use super::tree::{Node, NodeKind, Shape, Tree};
 
 /// A configuration nests no deeper than this; ours needs eight.
 pub(super) const DEPTH_MAX: usize = 64;
 /// All files together hold no more values than this, counted as often as aliases repeat them: 50 for each of 100 000 entries.
 pub(super) const VALUES_MAX: u32 = 5_000_000;
-/// Mappings up to this size are searched one key after the other.
-const SMALL_MAPPING: usize = 16;
 
 /// Reads a file. `room` is how many values it may have, and what is left afterwards.
 pub(super) fn read<'s>(
@@ -68,6 +66,8 @@ struct Builder<'s, 'f> {
     /// What stands in for characters that the parser refuses, if there are any.
     stand_ins: Option<&'f StandIns>,
     open: Vec<Open>,
+    /// An alias of nothing that is not yet reported.
+    unknown_anchor: Option<(At, String)>,
     /// Where each anchor's node is, and how many values it has; none while it is being read.
     anchors: HashMap<usize, (u32, Option<u32>)>,
     room: &'f mut u32,
@@ -85,6 +85,7 @@ impl<'s, 'f> Builder<'s, 'f> {
             tree: Tree::new(file, source, nodes),
             stand_ins: None,
             open: Vec::new(),
+            unknown_anchor: None,
             anchors: HashMap::new(),
             room,
             findings,
@@ -129,14 +130,23 @@ impl<'s, 'f> Builder<'s, 'f> {
         let Tree { file, source, .. } = self.tree;
         let offset = error.marker().byte_offset().unwrap_or(source.len());
         let offset = self.stand_ins.map_or(offset, |with| with.offset(offset));
+        let stop = syntax::Stop {
+            file,
+            source,
+            offset,
+            open_flow,
+            alias: self.unknown_anchor.take(),
+        };
         self.tree.broken = true;
         self.findings.hide_by_key(file);
-        self.findings
-            .add(syntax::explain(file, source, offset, error, open_flow));
+        self.findings.add(stop.explain(error));
         Stop
     }
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
+        if let Some((at, name)) = self.unknown_anchor.take() {
+            self.findings.add(syntax::unknown_anchor(at, &name));
+        }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let node = self.push(span, NodeKind::Refused)?;
@@ -160,7 +170,8 @@ impl<'s, 'f> Builder<'s, 'f> {
             Event::UnresolvedAlias(name) => {
                 let node = self.push(span, NodeKind::Refused)?;
                 let at = self.tree.at(self.tree.node(node));
-                self.findings.add(syntax::unknown_anchor(at, &name));
+                // If the parser stops right after it, that says more.
+                self.unknown_anchor = Some((at, name.into_owned()));
                 Ok(())
             }
             Event::StreamStart
@@ -379,54 +390,44 @@ impl<'s, 'f> Builder<'s, 'f> {
 
     /// Reports keys of a mapping that are no text, or that are given twice.
     fn check_keys(&mut self, mapping: u32) {
-        let end = self.tree.node(mapping).after;
-        let mut keys: Vec<(&str, u32)> = Vec::new();
-        let mut index: HashMap<&str, u32> = HashMap::new();
-        let mut key = mapping + 1;
-        while key < end {
+        let mut known: HashMap<&str, u32> = HashMap::new();
+        let mut is_template = false;
+        for key in self.tree.keys(mapping) {
             let node = self.tree.node(key);
             let at = self.tree.at(node);
-            match self.tree.text(key) {
-                None if matches!(node.kind, NodeKind::Refused) => {}
-                None => self
-                    .findings
-                    .add(syntax::key_is_no_text(at, self.tree.source)),
-                Some("") if matches!(node.kind, NodeKind::Null | NodeKind::Plain) => {
-                    let message = "there is no key before the `:`";
-                    self.findings.add(Finding::error(Kind::Syntax, at, message));
-                }
-                Some(text) => {
-                    let first = if keys.len() < SMALL_MAPPING {
-                        keys.iter()
-                            .find(|(known, _)| *known == text)
-                            .map(|&(_, first)| first)
-                    } else {
-                        if index.is_empty() {
-                            index.extend(keys.iter().copied());
-                        }
-                        index.get(text).copied()
-                    };
-                    match first {
-                        Some(first) => {
-                            let message = format!("the key {} is given twice", quoted(text));
-                            let first = self.tree.at(self.tree.node(first));
-                            self.findings.add(
-                                Finding::error(Kind::Duplicate, at, message)
-                                    .help("remove one of them")
-                                    .related(first, "first given here"),
-                            );
-                        }
-                        None => {
-                            keys.push((text, key));
-                            if !index.is_empty() {
-                                index.insert(text, key);
-                            }
-                        }
-                    }
+            if self.tree.text(key).is_some_and(excerpt::is_secret_key) {
+                // Whether a secret may stand here or not, it is not shown.
+                let value = self.tree.value(node.after);
+                if matches!(value.shape(), Shape::Text(_)) {
+                    self.findings.hide(value.at());
                 }
             }
-            let value = node.after;
-            key = self.tree.node(value).after;
+            let finding = match self.tree.text(key) {
+                None if matches!(node.kind, NodeKind::Refused) => continue,
+                None => {
+                    let (finding, template) = syntax::key_is_no_text(at, self.tree.source);
+                    is_template |= template;
+                    finding
+                }
+                Some("") if matches!(node.kind, NodeKind::Null | NodeKind::Plain) => {
+                    Finding::error(Kind::Syntax, at, "there is no key before the `:`")
+                        .help("write `key: value`; quote a text that begins with `:`")
+                }
+                Some(text) => match known.get(text) {
+                    Some(&first) => {
+                        syntax::key_twice(at, text, self.tree.at(self.tree.node(first)))
+                    }
+                    None => {
+                        known.insert(text, key);
+                        continue;
+                    }
+                },
+            };
+            self.findings.add(finding);
+        }
+        // What it is meant to be is no mapping, so it is not judged as one.
+        if is_template && let Some(node) = self.tree.nodes.get_mut(mapping as usize) {
+            node.kind = NodeKind::Refused;
         }
     }
 }
