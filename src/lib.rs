@@ -18,6 +18,7 @@
 //! A file uses only what lies on a lower floor; `tests/floors.rs` holds it to that. Why things are as they are stands in
 //! [`notes`].
 
+pub mod cli;
 pub mod codearts;
 pub mod config;
 pub mod daemon;

@@ -96,7 +96,9 @@ pub enum LogError {
 /// # Errors
 /// When the directory cannot be written to, the filter is malformed, or logging was set up before.
 pub fn set_up(settings: &Settings) -> Result<Logging, LogError> {
-    let filter = EnvFilter::try_new(&settings.filter).map_err(|error| LogError::Filter {
+    // The scheduler of chores tells of its own workings at level info; nobody wants to read that at night.
+    let all = format!("tokio_cron_scheduler=warn,{}", settings.filter);
+    let filter = EnvFilter::try_new(all).map_err(|error| LogError::Filter {
         filter: settings.filter.clone(),
         why: error.to_string(),
     })?;
