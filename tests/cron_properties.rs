@@ -414,6 +414,7 @@ fn compare(zone: &Zone, text: &str, scene: &Scene, window: &Range<i64>) {
     let mut back = Vec::with_capacity(expected.len());
     let mut now = until + TimeDelta::milliseconds(999);
     while let Some(last) = pattern.last_until(zone, now).filter(|last| *last > after) {
+        assert!(last <= now, "{last} is later than {now}: {}", context());
         back.push(last.timestamp());
         now = last - TimeDelta::nanoseconds(1);
     }
