@@ -273,3 +273,52 @@ async fn an_account_that_is_gone_sends_nothing() {
     assert!(answer.message.contains("main"), "{}", answer.message);
     assert!(stub.seen().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_time_limit_that_strikes_at_any_moment_tells_the_truth() {
+    // The server takes longer and longer to shake hands, until the limit strikes before the request has left, while it
+    // leaves, and after. What is called unsent must never arrive.
+    let vault = Vault::new();
+    let (pem, server) = crate::routes::tls_server();
+    vault.keep("ca.pem", &pem);
+    let stub = Stub::slow_tls(server, |_| started()).await;
+    let account = Account {
+        ca_file: Some(vault.path("ca.pem")),
+        request_timeout: Duration::from_millis(4),
+        ..account(&stub.url, vault.keys())
+    };
+    let hurried = client(account.clone());
+    let mut unsent = Vec::new();
+    let mut in_time = 0;
+    for step in 0..400 {
+        let marker = format!("t{step}");
+        match ask(&hurried, &marker).await.kind {
+            AnswerKind::NotSent => unsent.push(marker),
+            kind => in_time += usize::from(kind.name() == "started"),
+        }
+    }
+    let patient = Account {
+        request_timeout: Duration::from_secs(20),
+        ..account
+    };
+    // What was on its way has arrived by then.
+    assert_eq!(ask(&client(patient), "last").await.kind.name(), "started");
+    let arrived: Vec<String> = stub.runs().into_iter().map(|seen| seen.body).collect();
+    for marker in &unsent {
+        let words = format!("abcdefgh {marker}]");
+        assert!(
+            !arrived.iter().any(|body| body.contains(&words)),
+            "{marker} arrived"
+        );
+    }
+    assert!(
+        !unsent.is_empty(),
+        "no limit struck before the request left"
+    );
+    assert!(in_time < 400);
+    eprintln!(
+        "{} unsent, {in_time} in time, {} arrived",
+        unsent.len(),
+        arrived.len()
+    );
+}

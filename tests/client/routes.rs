@@ -47,6 +47,12 @@ fn authority() -> Authority {
     }
 }
 
+/// A server's TLS settings, and the PEM of who vouches for it.
+pub(crate) fn tls_server() -> (String, Arc<rustls::ServerConfig>) {
+    let authority = authority();
+    (authority.pem, authority.server)
+}
+
 fn trusting(url: &str, vault: &Vault, ca_file: Option<&str>) -> Account {
     Account {
         ca_file: ca_file.map(|name| vault.path(name)),
