@@ -457,3 +457,246 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Ok(Value::Object(values))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn flaw(body: &str, shape: &Shape) -> String {
+        match check(body.as_bytes(), shape).unwrap_err() {
+            Flaw::Unreadable(why) => format!("unreadable: {why}"),
+            Flaw::Wrong(what) => what,
+        }
+    }
+
+    #[test]
+    fn what_the_sdk_sends_is_taken() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/run-requests");
+        let mut cases = 0;
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let case: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            let wire = &case["wire"];
+            let body = if wire["body_present"] == json!(true) {
+                wire["body_json"].to_string()
+            } else {
+                String::new()
+            };
+            let result = check(body.as_bytes(), &RUN);
+            assert_eq!(
+                result.is_ok(),
+                wire["body_present"] == json!(true),
+                "{}: {result:?}",
+                path.display()
+            );
+            cases += 1;
+        }
+        assert_eq!(cases, 25);
+    }
+
+    #[test]
+    fn a_wrong_body_is_refused_by_the_name_of_the_field() {
+        let long = |most: usize| "流".repeat(most + 1);
+        let source =
+            |params: &str| format!(r#"{{"sources":[{{"type":"code","params":{params}}}]}}"#);
+        let git = r#""git_type":"codehub","git_url":"https://e.com/a.git""#;
+        let table = [
+            ("".to_owned(), "unreadable: the body is missing"),
+            ("  \n".to_owned(), "unreadable: the body is missing"),
+            ("{".to_owned(), "unreadable: EOF"),
+            ("{}x".to_owned(), "unreadable: trailing"),
+            ("[]".to_owned(), "body: a list instead of an object"),
+            ("null".to_owned(), "body: null instead of an object"),
+            (
+                r#"{"descripton":"x"}"#.to_owned(),
+                "descripton: there is no such field",
+            ),
+            (
+                r#"{"description":null}"#.to_owned(),
+                "description: null instead of a text",
+            ),
+            (
+                r#"{"description":7}"#.to_owned(),
+                "description: the number 7 instead of a text",
+            ),
+            (
+                r#"{"description":"a","description":"b"}"#.to_owned(),
+                "unreadable: description: given twice",
+            ),
+            (
+                format!(r#"{{"description":"{}"}}"#, long(1024)),
+                "description: 1025 characters; at most 1024",
+            ),
+            (
+                r#"{"variables":{"a":"b"}}"#.to_owned(),
+                "variables: an object instead of a list",
+            ),
+            (
+                r#"{"variables":[{"name":"a"}]}"#.to_owned(),
+                "variables[0].value: required, but missing",
+            ),
+            (
+                r#"{"variables":[{"value":"a"}]}"#.to_owned(),
+                "variables[0].name: required, but missing",
+            ),
+            (
+                r#"{"variables":[{"name":"a","value":1}]}"#.to_owned(),
+                "variables[0].value: the number 1 instead of a text",
+            ),
+            (
+                r#"{"variables":[{"name":"a-b","value":""}]}"#.to_owned(),
+                "variables[0].name: \"a-b\" instead of a name",
+            ),
+            (
+                r#"{"variables":[{"name":"","value":""}]}"#.to_owned(),
+                "variables[0].name: \"\" instead of a name",
+            ),
+            (
+                format!(
+                    r#"{{"variables":[{{"name":"a","value":"{}"}}]}}"#,
+                    long(8192)
+                ),
+                "variables[0].value: 8193 characters",
+            ),
+            (
+                r#"{"sources":[{}]}"#.to_owned(),
+                "sources[0].type: required, but missing",
+            ),
+            (
+                r#"{"sources":[{"type":"git"}]}"#.to_owned(),
+                "sources[0].type: \"git\" is not one of code, artifact",
+            ),
+            (
+                source(r#"{"git_type":"codehub"}"#),
+                "sources[0].params.git_url: required",
+            ),
+            (
+                source(r#"{"git_url":"https://e.com/a.git"}"#),
+                "sources[0].params.git_type: required",
+            ),
+            (
+                source(r#"{"git_type":"svn","git_url":"x"}"#),
+                "sources[0].params.git_type: \"svn\" is not one of",
+            ),
+            (
+                source(r#"{"git_type":"codehub","git_url":""}"#),
+                "sources[0].params.git_url: \"\" instead of a text that is not empty",
+            ),
+            (
+                source(&format!(r#"{{{git},"branch":"main"}}"#)),
+                "sources[0].params.branch: there is no such field",
+            ),
+            (
+                source(&format!(r#"{{{git},"codehub_id":2111699716}}"#)),
+                "sources[0].params.codehub_id: the number",
+            ),
+            (
+                source(&format!(r#"{{{git},"alias":"a b"}}"#)),
+                "sources[0].params.alias:",
+            ),
+            (
+                source(&format!(r#"{{{git},"build_params":{{}}}}"#)),
+                "sources[0].params.build_params.build_type: required",
+            ),
+            (
+                source(&format!(
+                    r#"{{{git},"build_params":{{"build_type":"commit"}}}}"#
+                )),
+                "build_type: \"commit\" is not one of branch, tag",
+            ),
+            (
+                source(&format!(
+                    r#"{{{git},"build_params":{{"build_type":"tag","event_type":"Cron"}}}}"#
+                )),
+                "event_type: \"Cron\" is not one of",
+            ),
+            (
+                r#"{"choose_jobs":"a"}"#.to_owned(),
+                "choose_jobs: \"a\" instead of a list",
+            ),
+            (
+                r#"{"choose_stages":[1]}"#.to_owned(),
+                "choose_stages[0]: the number 1",
+            ),
+            (
+                r#"{"sub_hook":"true"}"#.to_owned(),
+                "sub_hook: \"true\" instead of true or false",
+            ),
+            (
+                format!(r#"{{"choose_jobs":[{}""]}}"#, r#""","#.repeat(VALUES_MAX)),
+                "unreadable: the body has more than",
+            ),
+        ];
+        for (body, expected) in table {
+            let found = flaw(&body, &RUN);
+            assert!(found.contains(expected), "{}: {found}", short(&body));
+        }
+    }
+
+    #[test]
+    fn the_limits_themselves_are_taken() {
+        let body = json!({
+            "description": "流".repeat(1024),
+            "variables": [{"name": "N".repeat(128), "value": "流".repeat(8192)}, {"name": "E", "value": ""}],
+        });
+        assert!(check(body.to_string().as_bytes(), &RUN).is_ok());
+        let variables = |names: usize| -> Value {
+            let list: Vec<Value> = (0..names)
+                .map(|at| json!({"name": format!("v{at}"), "value": ""}))
+                .collect();
+            json!({"variables": list})
+        };
+        assert_eq!(check_run(&variables(100)), Ok(()));
+        assert!(
+            check_run(&variables(101))
+                .unwrap_err()
+                .starts_with("variables: 101 names")
+        );
+    }
+
+    #[test]
+    fn the_filters_of_a_list_are_checked_too() {
+        let table = [
+            (
+                r#"{"limit":"10"}"#,
+                "limit: \"10\" instead of an integer from 0",
+            ),
+            (r#"{"offset":-1}"#, "offset: the number -1"),
+            (r#"{"limit":1.5}"#, "limit: the number 1.5"),
+            (
+                r#"{"start_time":1709618828000}"#,
+                "start_time: the number 1709618828000 instead of a text",
+            ),
+            (
+                r#"{"start_time":"yesterday"}"#,
+                "start_time: \"yesterday\" instead of a text",
+            ),
+            (
+                r#"{"status":["DONE"]}"#,
+                "status[0]: \"DONE\" is not one of",
+            ),
+            (r#"{"sort_key":"name"}"#, "sort_key: \"name\" is not one of"),
+            (r#"{"sort_dir":"DESC"}"#, "sort_dir: \"DESC\" is not one of"),
+            (
+                r#"{"description":"x"}"#,
+                "description: there is no such field",
+            ),
+        ];
+        for (body, expected) in table {
+            let found = flaw(body, &LIST);
+            assert!(found.contains(expected), "{body}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_deep_body_does_not_exhaust_the_stack() {
+        let deep = "[".repeat(40_000);
+        assert!(flaw(&deep, &RUN).starts_with("unreadable: recursion limit"));
+    }
+
+    #[test]
+    fn values_are_counted_outside_texts_only() {
+        assert_eq!(count_values(br#"{"a":"x,y:[z\",w","b":[1,2]}"#), 6);
+    }
+}

@@ -11,15 +11,18 @@
 
 mod answers;
 mod body;
+mod call;
 mod control;
 mod desk;
 mod dice;
 pub mod faults;
 mod gate;
+mod guide;
 mod iam;
 mod log;
 mod lookup;
 pub mod message;
+mod rule;
 pub mod run;
 mod server;
 mod service;
@@ -27,8 +30,11 @@ pub mod settings;
 mod show;
 mod store;
 
-pub use faults::{Call, Fault, FaultRule};
+pub use call::Call;
+pub use faults::{Fault, FaultRule};
+pub use guide::Guide;
 pub use log::{RequestRecord, Requests};
+pub use rule::FaultError;
 pub use run::{Run, RunStatus};
 pub use server::{Sandbox, StartError};
 pub use service::Service;
