@@ -29,6 +29,8 @@ mod service;
 pub mod settings;
 mod show;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use call::Call;
 pub use faults::{Fault, FaultRule};

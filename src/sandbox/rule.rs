@@ -183,43 +183,12 @@ impl FaultRule {
             |name, value: Option<String>| words.extend(value.map(|value| (name, Some(value))));
         match &self.fault {
             Fault::Answer { canned, started } => {
-                let by_default = starts_by_default(canned);
+                let changed = (*started != starts_by_default(canned)).then_some(*started);
                 add(
                     "started",
-                    (*started != by_default)
-                        .then(|| if *started { "yes" } else { "no" }.to_owned()),
+                    changed.map(|started| if started { "yes" } else { "no" }.to_owned()),
                 );
-                match canned {
-                    Canned::Status {
-                        message,
-                        retry_after,
-                        location,
-                        ..
-                    } => {
-                        add("message", message.clone());
-                        add(
-                            "retry-after",
-                            retry_after.map(|wait| match wait {
-                                RetryAfter::Seconds(secs) => secs.to_string(),
-                                RetryAfter::Date(secs) => format!("date:{secs}"),
-                            }),
-                        );
-                        add("location", location.clone());
-                    }
-                    Canned::Refusal { message, shape, .. } => {
-                        add("message", message.clone());
-                        add(
-                            "shape",
-                            (*shape == Shape::Nested).then(|| "nested".to_owned()),
-                        );
-                    }
-                    Canned::MessageOnly { message } => add("message", message.clone()),
-                    Canned::Empty
-                    | Canned::NotJson
-                    | Canned::Truncated
-                    | Canned::NoRunId
-                    | Canned::Huge(_) => {}
-                }
+                words.extend(options(canned));
             }
             Fault::Ends { takes, .. } => add("takes", takes.map(show)),
             Fault::Refuse(_)
@@ -234,26 +203,64 @@ impl FaultRule {
             | Fault::Forgotten(_)
             | Fault::SkewSecs(_) => {}
         }
-        match &self.on {
-            On::Any => add("on", Some("any".to_owned())),
-            On::These(calls) if calls.as_slice() == [Call::Run] => {}
-            On::These(calls) => add(
-                "on",
-                Some(
-                    calls
-                        .iter()
-                        .map(|call| call.name())
-                        .collect::<Vec<_>>()
-                        .join("+"),
-                ),
-            ),
-        }
-        add("pipeline", self.pipeline.clone());
-        add("skip", (self.skip > 0).then(|| self.skip.to_string()));
-        add("next", self.next.map(|times| times.to_string()));
-        add("chance", self.chance.map(|chance| chance.to_string()));
+        let names = |calls: &[Call]| {
+            calls
+                .iter()
+                .map(|call| call.name())
+                .collect::<Vec<_>>()
+                .join("+")
+        };
+        let on = match &self.on {
+            On::Any => Some("any".to_owned()),
+            On::These(calls) => (calls.as_slice() != [Call::Run]).then(|| names(calls)),
+        };
+        let of_all = [
+            ("on", on),
+            ("pipeline", self.pipeline.clone()),
+            ("skip", (self.skip > 0).then(|| self.skip.to_string())),
+            ("next", self.next.map(|times| times.to_string())),
+            ("chance", self.chance.map(|chance| chance.to_string())),
+        ];
+        words.extend(of_all.into_iter().filter(|(_, value)| value.is_some()));
         words
     }
+}
+
+/// The options of an answer that are set.
+fn options(canned: &Canned) -> Vec<(&'static str, Option<String>)> {
+    let options = match canned {
+        Canned::Status {
+            message,
+            retry_after,
+            location,
+            ..
+        } => {
+            let retry_after = retry_after.map(|wait| match wait {
+                RetryAfter::Seconds(secs) => secs.to_string(),
+                RetryAfter::Date(secs) => format!("date:{secs}"),
+            });
+            vec![
+                ("message", message.clone()),
+                ("retry-after", retry_after),
+                ("location", location.clone()),
+            ]
+        }
+        Canned::Refusal { message, shape, .. } => vec![
+            ("message", message.clone()),
+            (
+                "shape",
+                (*shape == Shape::Nested).then(|| "nested".to_owned()),
+            ),
+        ],
+        Canned::MessageOnly { message } => vec![("message", message.clone())],
+        Canned::Empty | Canned::NotJson | Canned::Truncated | Canned::NoRunId | Canned::Huge(_) => {
+            Vec::new()
+        }
+    };
+    options
+        .into_iter()
+        .filter(|(_, value)| value.is_some())
+        .collect()
 }
 
 /// What would end a word of the text form, or be trimmed from it.
