@@ -1,8 +1,18 @@
 //! Accounts: where the service is, who we are there, and how we get there. Settings only; secrets by reference.
+//!
+//! It refuses what would send a key to the wrong place: plain `http://` to another machine, an address with a password
+//! in it, two kinds of credentials at once. It never looks at a secret, an address or a file.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::check::{Check, KeySet};
+use super::credentials;
+use super::excerpt::quoted;
+use super::problem::{At, Finding, Kind};
+use super::regions;
+use super::text;
+use super::tree::{Shape, Value};
 use crate::domain::AccountName;
 use crate::domain::request::SecretRef;
 
@@ -44,6 +54,8 @@ pub enum Credentials {
     Token(SecretRef),
     /// The agency of the instance we run on.
     Metadata,
+    /// The sandbox's own key, which opens nothing else; secret variables are sent as a dummy text.
+    Sandbox,
     /// A profile in the SDKs' credentials file.
     Profile {
         /// The section's name.
@@ -70,7 +82,7 @@ pub struct Account {
     pub iam_project_id: Option<String>,
     /// Who we are.
     pub credentials: Credentials,
-    /// The proxy to use; if absent, the one the environment names.
+    /// The proxy to use; if absent, the one the environment names; [`NO_PROXY`]: none at all.
     pub proxy: Option<String>,
     /// Certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
@@ -78,4 +90,307 @@ pub struct Account {
     pub connect_timeout: Duration,
     /// Longest wait for a whole exchange.
     pub request_timeout: Duration,
+}
+
+/// What [`Account::proxy`] says when no proxy is to be used, whatever the environment says.
+pub const NO_PROXY: &str = "none";
+
+impl Account {
+    /// The same account at the sandbox: every address is `url`, every secret is the sandbox's, and no proxy is
+    /// between. Nothing of the real account's is read or sent.
+    #[must_use]
+    pub fn for_sandbox(&self, url: &str) -> Self {
+        let url = url.trim_end_matches('/').to_owned();
+        Self {
+            name: self.name.clone(),
+            region: self.region.clone(),
+            endpoint: url.clone(),
+            iam_endpoint: url.clone(),
+            metadata_endpoint: url,
+            iam_project_id: self.iam_project_id.clone(),
+            credentials: Credentials::Sandbox,
+            proxy: Some(NO_PROXY.to_owned()),
+            ca_file: None,
+            connect_timeout: self.connect_timeout,
+            request_timeout: self.request_timeout,
+        }
+    }
+}
+
+/// Where every instance finds its metadata service; link-local, and never encrypted.
+const METADATA_ENDPOINT: &str = "http://169.254.169.254";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// No exchange is waited for longer.
+const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+pub(super) static KEYS: KeySet = KeySet {
+    what: "an account",
+    known: &[
+        "region",
+        "endpoint",
+        "iam_endpoint",
+        "metadata_endpoint",
+        "iam_project_id",
+        "credentials",
+        "proxy",
+        "ca_file",
+        "connect_timeout",
+        "request_timeout",
+    ],
+    later: &["max_running", "requests_per_second", "settle"],
+    advice: &[
+        ("ak", "it belongs under `credentials:`"),
+        ("sk", "it belongs under `credentials:`"),
+        ("security_token", "it belongs under `credentials:`"),
+        ("token", "it belongs under `credentials:`"),
+        ("user", "it belongs under `credentials:`"),
+        ("password", "it belongs under `credentials:`"),
+        ("domain", "it belongs under `credentials:`"),
+        ("profile", "it belongs under `credentials:`"),
+        ("metadata", "it belongs under `credentials:`"),
+        (
+            "project_id",
+            "an entry has `project_id`; the IAM project of an account is `iam_project_id`",
+        ),
+        (
+            "timeout",
+            "there are `connect_timeout` and `request_timeout`",
+        ),
+    ],
+};
+
+/// The keys of an account as they are read.
+#[derive(Debug, Default)]
+struct Keys {
+    region: Option<(String, At)>,
+    endpoint: Option<Option<String>>,
+    iam_endpoint: Option<Option<String>>,
+    metadata_endpoint: Option<Option<String>>,
+    iam_project_id: Option<String>,
+    credentials: Option<(Option<Credentials>, At)>,
+    proxy: Option<String>,
+    ca_file: Option<PathBuf>,
+    connect_timeout: Option<Duration>,
+    request_timeout: Option<Duration>,
+}
+
+/// Checks what stands under an account's name.
+pub(super) fn read(
+    check: &mut Check<'_>,
+    name: &AccountName,
+    name_at: At,
+    value: Value<'_>,
+) -> Option<Account> {
+    let mut keys = Keys::default();
+    match value.shape() {
+        Shape::Mapping(mapping) => {
+            for pair in mapping.pairs(&mut check.findings) {
+                // A secret that stands one level too high is still a secret.
+                if KEYS.advice.iter().any(|(key, _)| *key == pair.key) {
+                    check.hide(pair.value);
+                }
+            }
+            for pair in check.keys(mapping, &KEYS) {
+                keys.take(check, pair.key, pair.value);
+            }
+        }
+        Shape::Null => {}
+        Shape::Text(_) | Shape::List(_) => {
+            check.wrong_form(
+                value,
+                name.as_str(),
+                "a mapping",
+                "write its keys below it, such as `region: cn-north-4`",
+            );
+            return None;
+        }
+        Shape::Refused => return None,
+    }
+    finish(check, name, name_at, keys)
+}
+
+impl Keys {
+    fn take(&mut self, check: &mut Check<'_>, key: &str, value: Value<'_>) {
+        let (least, most) = (Duration::from_millis(1), TIMEOUT_MAX);
+        match key {
+            "region" => {
+                self.region = check
+                    .some_text(value, key)
+                    .map(|text| (text.to_owned(), value.at()))
+            }
+            "endpoint" => self.endpoint = Some(endpoint(check, value, key, Plain::Loopback)),
+            "iam_endpoint" => {
+                self.iam_endpoint = Some(endpoint(check, value, key, Plain::Loopback))
+            }
+            "metadata_endpoint" => {
+                self.metadata_endpoint = Some(endpoint(check, value, key, Plain::Anywhere))
+            }
+            "iam_project_id" => self.iam_project_id = check.id32(value, key).map(str::to_owned),
+            "credentials" => self.credentials = Some((credentials::read(check, value), value.at())),
+            "proxy" => self.proxy = proxy(check, value),
+            "ca_file" => self.ca_file = check.path(value, key),
+            "connect_timeout" => {
+                self.connect_timeout = check.duration_within(value, key, least, most)
+            }
+            "request_timeout" => {
+                self.request_timeout = check.duration_within(value, key, least, most)
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What several keys say together.
+fn finish(check: &mut Check<'_>, name: &AccountName, name_at: At, keys: Keys) -> Option<Account> {
+    let region = keys.region.as_ref().map(|(region, _)| region.as_str());
+    let endpoint = match (keys.endpoint, &keys.region) {
+        (Some(endpoint), _) => endpoint,
+        (None, Some((region, at))) => {
+            let known = regions::pipeline(region);
+            if known.is_none() {
+                unknown_region(check, region, *at);
+            }
+            known.map(str::to_owned)
+        }
+        (None, None) => {
+            let message = format!(
+                "the account {} has neither `region` nor `endpoint`",
+                quoted(name.as_str())
+            );
+            let help = "write `region: cn-north-4`, or another one that has CodeArts Pipeline";
+            check.report(Finding::error(Kind::Missing, name_at, message).help(help));
+            None
+        }
+    };
+    let iam_endpoint = match keys.iam_endpoint {
+        Some(endpoint) => endpoint,
+        None => Some(regions::iam(region)),
+    };
+    let metadata_endpoint = match keys.metadata_endpoint {
+        Some(endpoint) => endpoint,
+        None => Some(METADATA_ENDPOINT.to_owned()),
+    };
+    if let (Some((Some(Credentials::Password { project: None, .. }), at)), None) =
+        (&keys.credentials, region)
+    {
+        let message = "with a user and a password, a token is fetched for one project, and neither `project` nor `region` says which";
+        let help = "give the account its `region`, or the credentials a `project` (the name of the IAM project, such as cn-north-4)";
+        check.report(Finding::error(Kind::Missing, *at, message).help(help));
+    }
+    let credentials = match keys.credentials {
+        Some((credentials, _)) => credentials,
+        None => Some(Credentials::Chain),
+    };
+    Some(Account {
+        name: name.clone(),
+        region: region.map(str::to_owned),
+        endpoint: endpoint?,
+        iam_endpoint: iam_endpoint?,
+        metadata_endpoint: metadata_endpoint?,
+        iam_project_id: keys.iam_project_id,
+        credentials: credentials?,
+        proxy: keys.proxy,
+        ca_file: keys.ca_file,
+        connect_timeout: keys.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+        request_timeout: keys.request_timeout.unwrap_or(REQUEST_TIMEOUT),
+    })
+}
+
+fn unknown_region(check: &mut Check<'_>, region: &str, at: At) {
+    let names: Vec<&str> = regions::names().collect();
+    let help = match text::nearest(region, names.iter().copied()) {
+        Some(near) => {
+            format!("did you mean `{near}`? if the region is new, give its `endpoint` as well")
+        }
+        None => format!(
+            "known are {}; for another one give its `endpoint` as well",
+            super::check::listed(&names)
+        ),
+    };
+    let message = format!(
+        "no region {} with CodeArts Pipeline is known",
+        quoted(region)
+    );
+    check.report(Finding::error(Kind::Value, at, message).help(help));
+}
+
+/// Where plain `http://` may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plain {
+    /// To this machine.
+    Loopback,
+    /// To any machine.
+    Anywhere,
+}
+
+/// The base address of a service, without a slash at its end.
+fn endpoint(check: &mut Check<'_>, value: Value<'_>, key: &str, plain: Plain) -> Option<String> {
+    let text = check.some_text(value, key)?;
+    let mut refuse = |message: String, help: &str| {
+        check.report(Finding::error(Kind::Value, value.at(), message).help(help));
+        None
+    };
+    let example = "write an address such as https://cloudpipeline-ext.cn-north-4.myhuaweicloud.com";
+    let address = match text::address(text) {
+        Ok(address) => address,
+        Err(why) => return refuse(format!("`{key}` is no address: {why}"), example),
+    };
+    if address.user.is_some() {
+        check.findings.hide(value.at());
+        let message = format!("`{key}` has a user or password in it");
+        check.report(
+            Finding::error(Kind::Secret, value.at(), message)
+                .help("who we are stands in `credentials`"),
+        );
+        return None;
+    }
+    if address.path.contains(['?', '#']) {
+        return refuse(
+            format!("`{key}` has a query or a fragment"),
+            "leave out what begins with `?` or `#`",
+        );
+    }
+    if !address.secure && plain == Plain::Loopback && !address.is_loopback() {
+        return refuse(
+            format!(
+                "`{key}` is plain http://, over which anyone on the way can read and change requests"
+            ),
+            "write https://; plain http:// is possible only to this machine (127.0.0.1, [::1], localhost)",
+        );
+    }
+    Some(text.trim_end_matches('/').to_owned())
+}
+
+fn proxy(check: &mut Check<'_>, value: Value<'_>) -> Option<String> {
+    let text = check.some_text(value, "proxy")?;
+    if text == NO_PROXY {
+        return Some(text.to_owned());
+    }
+    match text::address(text) {
+        Ok(address) if address.user.is_some() => {
+            check.findings.hide(value.at());
+            let message = "`proxy` has a user or password in it, and no secret stands in the file";
+            let help = "leave `proxy` out, and set HTTPS_PROXY in the environment of the service";
+            check.report(Finding::error(Kind::Secret, value.at(), message).help(help));
+            None
+        }
+        Ok(address) if !matches!(address.path, "" | "/") => {
+            let message = "`proxy` has a path, a query or a fragment";
+            let help = "write an address such as http://proxy.example.com:3128";
+            check.report(Finding::error(Kind::Value, value.at(), message).help(help));
+            None
+        }
+        Ok(_) => Some(text.trim_end_matches('/').to_owned()),
+        Err(why) => {
+            // What is no address may be a user and a password all the same.
+            if text.contains('@') {
+                check.findings.hide(value.at());
+            }
+            let message = format!("`proxy` is no address: {why}");
+            let help = "write an address such as http://proxy.example.com:3128";
+            check.report(Finding::error(Kind::Value, value.at(), message).help(help));
+            None
+        }
+    }
 }

@@ -1,13 +1,46 @@
 //! YAML text to checked settings and entries, or all problems at once. No IO: files come in as text.
+//!
+//! Every file becomes a tree with places (`yaml`, `tree`), then the trees are checked: accounts first (`account`), then defaults
+//! (`entry`), then each entry with what fills it (`resolve`). Nothing that is read is ignored: what no version knows, and
+//! what only a later one will know, is an error. One run finds all problems of all files ([`Problem`], [`render`]).
+//!
+//! What this module refuses to do: open a file, read a secret, ask for the time. It gives the same answer for the same
+//! texts, zones and instant.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Place;
 use std::sync::Arc;
 
-use crate::domain::{AccountName, Entry, EntryName};
+use crate::domain::request::VARIABLE_VALUE_CHARS_MAX;
+use crate::domain::zone::Zone;
+use crate::domain::{AccountName, Entry, EntryName, Timestamp};
 
 pub mod account;
+mod check;
+mod credentials;
+mod entry;
+mod excerpt;
+mod problem;
+pub mod regions;
+mod render;
+mod request;
+mod resolve;
+mod stand_in;
+mod syntax;
+mod text;
+mod tree;
+mod yaml;
 
-pub use account::{Account, Credentials, Text};
+pub use account::{Account, Credentials, NO_PROXY, Text};
+pub use problem::{Kind, PROBLEMS_MAX, Place as ProblemPlace, Problem, Related, Severity};
+pub use render::{Colour, SHOWN_MAX, render, render_one};
+
+use check::{Check, KeySet};
+use entry::Keys;
+use excerpt::quoted;
+use problem::{At, Finding};
+use resolve::{Accounts, Layers};
+use tree::{Pair, Shape, Tree};
 
 /// A configuration file as it was read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -25,4 +58,391 @@ pub struct Config {
     pub accounts: BTreeMap<AccountName, Arc<Account>>,
     /// The entries by name.
     pub entries: BTreeMap<EntryName, Arc<Entry>>,
+}
+
+/// What the files are checked against.
+pub struct World<'w> {
+    /// The zone of an IANA name.
+    pub zone: &'w dyn Fn(&str) -> Option<Arc<Zone>>,
+    /// All zone names, for suggestions.
+    pub zone_names: &'w [String],
+    /// The present, for warnings about windows that are over.
+    pub now: Timestamp,
+}
+
+impl std::fmt::Debug for World<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("World")
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What came of the files.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Loaded {
+    /// The configuration, if there is no error.
+    pub config: Option<Config>,
+    /// Errors and warnings, in the order of the files and then of their places.
+    pub problems: Vec<Problem>,
+    /// How many more there are than the [`PROBLEMS_MAX`] that are kept.
+    pub unlisted: usize,
+}
+
+/// A duration as the configuration writes it: `90d`, `1h30m`, `250ms`.
+///
+/// # Errors
+/// What is wrong with the text, and what to write.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    text::duration(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help))
+}
+
+/// Checks a variable that was given outside a file, as on the command line.
+///
+/// # Errors
+/// What is wrong with its name or value, by the API's limits.
+pub fn check_variable(name: &str, value: &str) -> Result<(), String> {
+    if let Some(wrong) = request::name_wrong(name, "the name of a variable") {
+        return Err(format!("{}; {}", wrong.message, wrong.help));
+    }
+    let count = value.chars().count();
+    if count > VARIABLE_VALUE_CHARS_MAX {
+        return Err(format!(
+            "the value has {count} characters, and the API takes {VARIABLE_VALUE_CHARS_MAX}"
+        ));
+    }
+    Ok(())
+}
+
+/// The known word that is most like `text`, if one is like it.
+pub fn nearest<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    text::nearest(text, known)
+}
+
+/// The largest text of a file, in bytes. Places are kept in 32 bits.
+pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Checks the files, which make one configuration together.
+pub fn parse(files: &[SourceFile], world: &World<'_>) -> Loaded {
+    let mut check = Check::new(world);
+    let trees = read_trees(files, &mut check);
+    let config = read_config(&trees, &mut check);
+    let errors = check.findings.errors();
+    let (problems, unlisted) = check.findings.finish(files);
+    Loaded {
+        config: (errors == 0).then_some(config),
+        problems,
+        unlisted,
+    }
+}
+
+static TOP: KeySet = KeySet {
+    what: "a configuration file",
+    known: &["accounts", "defaults", "global_defaults", "schedules"],
+    later: &["calendars", "notices", "matrix"],
+    advice: &[
+        ("entries", "did you mean `schedules`?"),
+        ("jobs", "did you mean `schedules`?"),
+        ("cron", "it belongs to an entry under `schedules:`"),
+        ("default", "did you mean `defaults`?"),
+    ],
+};
+
+/// The kinds of mappings in a configuration file, each with its keys: for a schema, and for the test that the example
+/// shows them all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeysOf {
+    /// A file.
+    File,
+    /// An account.
+    Account,
+    /// The credentials of an account.
+    Credentials,
+    /// A reference to a secret.
+    Secret,
+    /// An entry, and defaults.
+    Entry,
+    /// `retry` of an entry.
+    Retry,
+    /// A source.
+    Source,
+    /// `params` of a source in the API's form.
+    Params,
+    /// `build_params` there.
+    BuildParams,
+    /// A variable of a list.
+    Variable,
+}
+
+impl KeysOf {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::File,
+        Self::Account,
+        Self::Credentials,
+        Self::Secret,
+        Self::Entry,
+        Self::Retry,
+        Self::Source,
+        Self::Params,
+        Self::BuildParams,
+        Self::Variable,
+    ];
+
+    /// The keys that are possible.
+    pub fn known(self) -> &'static [&'static str] {
+        self.set().known
+    }
+
+    /// The keys that a later version will know; they are refused by name.
+    pub fn later(self) -> &'static [&'static str] {
+        self.set().later
+    }
+
+    fn set(self) -> &'static KeySet {
+        match self {
+            Self::File => &TOP,
+            Self::Account => &account::KEYS,
+            Self::Credentials => &credentials::KEYS,
+            Self::Secret => &check::SECRET,
+            Self::Entry => &entry::KEYS,
+            Self::Retry => &entry::RETRY,
+            Self::Source => &request::SOURCE,
+            Self::Params => &request::PARAMS,
+            Self::BuildParams => &request::BUILD_PARAMS,
+            Self::Variable => &request::VARIABLE,
+        }
+    }
+}
+
+/// What stands at the left edge of a file.
+#[derive(Debug, Default)]
+struct Top<'t> {
+    accounts: Option<Pair<'t>>,
+    defaults: Option<Pair<'t>>,
+    global_defaults: Option<Pair<'t>>,
+    schedules: Option<Pair<'t>>,
+    accounts_misspelt: bool,
+}
+
+fn read_trees<'s>(files: &'s [SourceFile], check: &mut Check<'_>) -> Vec<Tree<'s>> {
+    let mut room = yaml::VALUES_MAX;
+    let numbered = (0_u32..).zip(files);
+    numbered
+        .map(|(file, source)| {
+            // The door refuses larger files; whoever comes another way gets the same answer.
+            let text = if source.text.len() > FILE_BYTES_MAX {
+                ""
+            } else {
+                source.text.as_str()
+            };
+            if text.len() < source.text.len() {
+                let at = At {
+                    file,
+                    start: 0,
+                    end: 0,
+                };
+                let message = format!(
+                    "the file has {} bytes, and {FILE_BYTES_MAX} are possible",
+                    source.text.len()
+                );
+                check.report(Finding::error(Kind::Limit, at, message).help("split it"));
+            }
+            yaml::read(file, text, &mut room, &mut check.findings)
+        })
+        .collect()
+}
+
+fn read_config<'t>(trees: &'t [Tree<'t>], check: &mut Check<'_>) -> Config {
+    let tops: Vec<Top<'t>> = trees.iter().map(|tree| top(check, tree)).collect();
+    let incomplete = trees.iter().any(|tree| tree.broken);
+    let accounts = tops.iter().filter_map(|top| top.accounts);
+    let unsure = incomplete || tops.iter().any(|top| top.accounts_misspelt);
+    let mut accounts = read_accounts(check, accounts, unsure);
+    let global = global_defaults(check, &tops);
+    let mut entries = BTreeMap::new();
+    let mut names = BTreeMap::new();
+    for top in &tops {
+        let nothing = Keys::default();
+        let defaults = top
+            .defaults
+            .and_then(|pair| Keys::read(check, pair.value, pair.key));
+        let layers = [defaults.as_ref().unwrap_or(&nothing), &global];
+        if let Some(schedules) = top.schedules {
+            let mut read = |check: &mut Check<'_>, name: &EntryName, name_at, keys: &Keys<'t>| {
+                let layers = Layers {
+                    name,
+                    name_at,
+                    layers: [keys, layers[0], layers[1]],
+                };
+                let entry = layers.resolve(check, &mut accounts);
+                entries.extend(entry.map(|entry| (name.clone(), Arc::new(entry))));
+            };
+            read_schedules(check, schedules, &mut names, &mut read);
+        }
+    }
+    if names.is_empty() && !incomplete && check.findings.errors() == 0 {
+        let message = "nothing to do: none of the files has an entry under `schedules:`";
+        check.report(Finding::overall(Kind::Missing, message).help(NO_ENTRY_HELP));
+    }
+    Config {
+        accounts: (accounts.read.into_values())
+            .map(|account| (account.name.clone(), account))
+            .collect(),
+        entries,
+    }
+}
+
+const NO_ENTRY_HELP: &str = "write one, such as\n\
+    schedules:\n  \
+      nightly:\n    \
+        cron: \"0 2 * * *\"\n    \
+        project_id: 54f90b75fc1447b1b65e8d3a9f77923d\n    \
+        pipeline_id: e5460d1d403146a1935c2d4b68ef506c";
+
+fn top<'t>(check: &mut Check<'_>, tree: &'t Tree<'t>) -> Top<'t> {
+    let mut top = Top::default();
+    let Some(root) = tree.root() else {
+        return top;
+    };
+    match root.shape() {
+        Shape::Mapping(mapping) => {
+            let pairs = check.keys(mapping, &TOP);
+            top.accounts_misspelt = check.meant.contains(&"accounts");
+            for pair in pairs {
+                match pair.key {
+                    "accounts" => top.accounts = Some(pair),
+                    "defaults" => top.defaults = Some(pair),
+                    "global_defaults" => top.global_defaults = Some(pair),
+                    "schedules" => top.schedules = Some(pair),
+                    _ => {}
+                }
+            }
+        }
+        // A file of comments alone.
+        Shape::Null | Shape::Refused => {}
+        Shape::Text(_) | Shape::List(_) => {
+            let message = "a configuration file is a mapping, and this is a text or a list";
+            let help = "begin with `accounts:`, `defaults:`, `global_defaults:` or `schedules:` at the left edge";
+            check.report(Finding::error(Kind::Type, root.at(), message).help(help));
+        }
+    }
+    top
+}
+
+/// The pairs of a mapping of names. A name that was given before, in this or another file, is reported.
+fn named<'t>(
+    check: &mut Check<'_>,
+    pair: Pair<'t>,
+    what: &str,
+    names: &mut BTreeMap<&'t str, At>,
+) -> Vec<(Pair<'t>, Name)> {
+    let Shape::Mapping(mapping) = pair.value.shape() else {
+        let help = format!("write the name of {what} and a colon, and below it its keys");
+        check.wrong_form(pair.value, pair.key, "a mapping of names", &help);
+        return Vec::new();
+    };
+    let pairs = mapping.pairs(&mut check.findings);
+    let mut name = |pair: Pair<'t>| match names.entry(pair.key) {
+        Place::Vacant(place) => {
+            place.insert(pair.key_at);
+            (pair, Name::New)
+        }
+        Place::Occupied(first) => {
+            let first = *first.get();
+            // Within a file the key is given twice, which is reported already.
+            if first.file != pair.key_at.file {
+                let message = format!("the name {} of {what} is given twice", quoted(pair.key));
+                check.report(
+                    Finding::error(Kind::Duplicate, pair.key_at, message)
+                        .help("all files make one configuration: rename one of them, or remove it")
+                        .related(first, "first given here"),
+                );
+            }
+            (pair, Name::Taken)
+        }
+    };
+    pairs.into_iter().map(&mut name).collect()
+}
+
+/// Whether a name is given for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    New,
+    /// What stands under it is checked, but not used.
+    Taken,
+}
+
+fn read_accounts<'t>(
+    check: &mut Check<'_>,
+    pairs: impl Iterator<Item = Pair<'t>>,
+    incomplete: bool,
+) -> Accounts<'t> {
+    let mut accounts = Accounts {
+        incomplete,
+        ..Accounts::default()
+    };
+    for pair in pairs {
+        for (Pair { key, key_at, value }, is) in
+            named(check, pair, "an account", &mut accounts.names)
+        {
+            let name = match AccountName::parse(key) {
+                Ok(name) => name,
+                Err(error) => {
+                    bad_name(check, key, key_at, "an account", &error.reason);
+                    continue;
+                }
+            };
+            let account = account::read(check, &name, key_at, value);
+            if let Some(account) = account.filter(|_| is == Name::New) {
+                accounts.read.insert(key, Arc::new(account));
+            }
+        }
+    }
+    accounts
+}
+
+/// Reads each entry's keys and hands them on, one after the other, so that they need no memory together.
+fn read_schedules<'t>(
+    check: &mut Check<'_>,
+    pair: Pair<'t>,
+    names: &mut BTreeMap<&'t str, At>,
+    read: &mut dyn FnMut(&mut Check<'_>, &EntryName, At, &Keys<'t>),
+) {
+    for (Pair { key, key_at, value }, is) in named(check, pair, "an entry", names) {
+        let keys = Keys::read(check, value, key);
+        match EntryName::parse(key) {
+            Ok(name) => {
+                if let Some(keys) = keys.filter(|_| is == Name::New) {
+                    read(check, &name, key_at, &keys);
+                }
+            }
+            Err(error) => bad_name(check, key, key_at, "an entry", &error.reason),
+        }
+    }
+}
+
+fn bad_name(check: &mut Check<'_>, name: &str, at: At, what: &str, reason: &str) {
+    let message = format!("the name {} of {what} {reason}", quoted(name));
+    check.report(
+        Finding::error(Kind::Value, at, message)
+            .help("rename it; the name stands in logs and in the run's description"),
+    );
+}
+
+/// The defaults of all files, which may stand in one of them.
+fn global_defaults<'t>(check: &mut Check<'_>, tops: &[Top<'t>]) -> Keys<'t> {
+    let mut given = tops.iter().filter_map(|top| top.global_defaults);
+    let Some(first) = given.next() else {
+        return Keys::default();
+    };
+    for second in given {
+        let message = "`global_defaults` is given in two files";
+        check.report(
+            Finding::error(Kind::Duplicate, second.key_at, message)
+                .help("it holds for every file, so it stands in one; `defaults` holds for its own file")
+                .related(first.key_at, "first given here"),
+        );
+    }
+    Keys::read(check, first.value, first.key).unwrap_or_default()
 }

@@ -11,6 +11,9 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+pub mod cron;
+pub mod pace;
+pub mod plan;
 pub mod request;
 pub mod retry;
 pub mod schedule;

@@ -1,0 +1,366 @@
+//! One item under `schedules:`, and the defaults that fill it.
+//!
+//! The same keys may stand in an entry, in the `defaults` of its file and in `global_defaults`. Each is checked where it
+//! stands, once; the entry's own wins over its file's, that over the global one. A key replaces a default as a whole,
+//! lists and variables too; only `retry` is taken setting by setting.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::check::{Check, Given, KeySet};
+use super::excerpt::quoted;
+use super::problem::{At, Finding, Kind};
+use super::request;
+use super::text::Bound;
+use super::tree::{Pair, Shape, Value};
+use crate::domain::CatchUp;
+use crate::domain::cron::CronPattern;
+use crate::domain::request::{Source, Variable};
+use crate::domain::retry::Jitter;
+use crate::domain::schedule::PATTERNS_MAX;
+use crate::domain::zone::Zone;
+
+/// How many missed ticks may run at most.
+const CATCH_UP_MAX: u32 = 10_000;
+const ATTEMPTS_MAX: u32 = 1_000;
+const LABELS_MAX: usize = 64;
+const LABEL_CHARS_MAX: usize = 64;
+const SECOND: Duration = Duration::from_secs(1);
+
+pub(super) static KEYS: KeySet = KeySet {
+    what: "an entry",
+    known: &[
+        "cron",
+        "timezone",
+        "account",
+        "project_id",
+        "pipeline_id",
+        "sources",
+        "variables",
+        "choose_stages",
+        "choose_jobs",
+        "description",
+        "sub_hook",
+        "execution_plan_id",
+        "spread",
+        "catch_up",
+        "catch_up_max",
+        "deadline",
+        "retry",
+        "enabled",
+        "not_before",
+        "not_after",
+        "labels",
+        "allow_subminute",
+    ],
+    later: &[
+        "overlap",
+        "on_doubt",
+        "follow",
+        "run_timeout",
+        "priority",
+        "calendars",
+        "only_on",
+        "skip_on",
+        "exclude",
+        "matrix",
+        "notices",
+        "notify",
+        "ping",
+        "max_running",
+        "requests_per_second",
+        "settle",
+    ],
+    advice: &[
+        ("schedule", "when it is due is `cron`"),
+        ("when", "when it is due is `cron`"),
+        ("tz", "did you mean `timezone`?"),
+        ("zone", "did you mean `timezone`?"),
+        ("parameters", "did you mean `variables`?"),
+        ("params", "did you mean `variables`?"),
+        ("env", "did you mean `variables`?"),
+        ("project", "did you mean `project_id`?"),
+        ("pipeline", "did you mean `pipeline_id`?"),
+        ("stages", "did you mean `choose_stages`?"),
+        ("jobs", "did you mean `choose_jobs`?"),
+        ("source", "did you mean `sources`? it is a list"),
+        (
+            "branch",
+            "it belongs to a source: sources: [{ git_type: ..., git_url: ..., branch: ... }]",
+        ),
+        ("name", "an entry's name is the key above it"),
+        (
+            "jitter",
+            "how starts are spread is `spread`; how retries are is `retry: { jitter: ... }`",
+        ),
+        ("timeout", "how long a start is tried is `deadline`"),
+        ("disabled", "did you mean `enabled: false`?"),
+        ("retries", "did you mean `retry: { max_attempts: ... }`?"),
+        ("tags", "did you mean `labels`?"),
+        ("region", "it belongs to an account"),
+        ("credentials", "they belong to an account"),
+    ],
+};
+
+pub(super) static RETRY: KeySet = KeySet {
+    what: "`retry`",
+    known: &[
+        "max_attempts",
+        "initial_backoff",
+        "max_backoff",
+        "multiplier",
+        "jitter",
+    ],
+    later: &[],
+    advice: &[
+        ("attempts", "did you mean `max_attempts`?"),
+        ("backoff", "did you mean `initial_backoff`?"),
+    ],
+};
+
+/// When an entry is due, as it is written.
+#[derive(Debug, Clone)]
+pub(super) enum Cron<'t> {
+    /// `@manually`: never by itself.
+    Manually,
+    /// These patterns.
+    Patterns(Vec<(&'t str, CronPattern, At)>),
+}
+
+/// The keys of an entry, or of defaults, as they are read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Keys<'t> {
+    pub(super) cron: Option<Given<Cron<'t>>>,
+    pub(super) timezone: Option<Given<Arc<Zone>>>,
+    pub(super) account: Option<Given<&'t str>>,
+    pub(super) project_id: Option<Given<&'t str>>,
+    pub(super) pipeline_id: Option<Given<&'t str>>,
+    pub(super) sources: Option<Given<Vec<Source>>>,
+    pub(super) variables: Option<Given<Vec<Variable>>>,
+    pub(super) choose_stages: Option<Given<Vec<String>>>,
+    pub(super) choose_jobs: Option<Given<Vec<String>>>,
+    pub(super) description: Option<Given<&'t str>>,
+    pub(super) sub_hook: Option<Given<bool>>,
+    pub(super) execution_plan_id: Option<Given<&'t str>>,
+    pub(super) spread: Option<Given<Duration>>,
+    pub(super) catch_up: Option<Given<CatchUp>>,
+    pub(super) catch_up_max: Option<Given<u32>>,
+    pub(super) deadline: Option<Given<Duration>>,
+    pub(super) retry: RetryKeys,
+    pub(super) enabled: Option<Given<bool>>,
+    pub(super) not_before: Option<Given<Bound>>,
+    pub(super) not_after: Option<Given<Bound>>,
+    pub(super) labels: Option<Given<BTreeSet<String>>>,
+    pub(super) allow_subminute: Option<Given<bool>>,
+    /// Keys that seem to be meant by unknown ones.
+    pub(super) meant: Vec<&'static str>,
+}
+
+/// The keys of `retry` as they are read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RetryKeys {
+    pub(super) max_attempts: Option<Given<u32>>,
+    pub(super) initial_backoff: Option<Given<Duration>>,
+    pub(super) max_backoff: Option<Given<Duration>>,
+    pub(super) multiplier: Option<Given<f64>>,
+    pub(super) jitter: Option<Given<Jitter>>,
+}
+
+impl<'t> Keys<'t> {
+    /// Reads a mapping; `what` is its key, for messages.
+    pub(super) fn read(check: &mut Check<'_>, value: Value<'t>, what: &str) -> Option<Self> {
+        let mut keys = Self::default();
+        match value.shape() {
+            Shape::Mapping(mapping) => {
+                let pairs = check.keys(mapping, &KEYS);
+                keys.meant = std::mem::take(&mut check.meant);
+                for pair in pairs {
+                    keys.take(check, pair);
+                }
+                Some(keys)
+            }
+            Shape::Null => Some(keys),
+            Shape::Text(_) | Shape::List(_) => {
+                check.wrong_form(
+                    value,
+                    what,
+                    "a mapping",
+                    "write its keys below it, such as `cron: \"0 2 * * *\"`",
+                );
+                None
+            }
+            Shape::Refused => None,
+        }
+    }
+
+    fn take(&mut self, check: &mut Check<'_>, pair: Pair<'t>) {
+        let Pair { key, value, .. } = pair;
+        match key {
+            "cron" => self.cron = given(value, cron(check, value)),
+            "timezone" => self.timezone = given(value, check.zone(value, key)),
+            "account" => self.account = given(value, check.some_text(value, key)),
+            "project_id" => self.project_id = given(value, check.id32(value, key)),
+            "pipeline_id" => self.pipeline_id = given(value, check.id32(value, key)),
+            "sources" => self.sources = given(value, request::sources(check, value)),
+            "variables" => self.variables = given(value, request::variables(check, value)),
+            "choose_stages" => self.choose_stages = given(value, request::texts(check, value, key)),
+            "choose_jobs" => self.choose_jobs = given(value, request::texts(check, value, key)),
+            "description" => self.description = given(value, request::text(check, value, key)),
+            "sub_hook" => self.sub_hook = given(value, check.flag(value, key)),
+            "execution_plan_id" => {
+                self.execution_plan_id = given(value, request::text(check, value, key))
+            }
+            "spread" => self.spread = given(value, check.duration(value, key, Duration::ZERO)),
+            "catch_up" => self.catch_up = given(value, check.word(value, key, &CATCH_UPS)),
+            "catch_up_max" => {
+                self.catch_up_max = given(value, check.count(value, key, CATCH_UP_MAX))
+            }
+            "deadline" => self.deadline = given(value, check.duration(value, key, SECOND)),
+            "retry" => self.retry = RetryKeys::read(check, value),
+            "enabled" => self.enabled = given(value, check.flag(value, key)),
+            "not_before" => self.not_before = given(value, check.bound(value, key)),
+            "not_after" => self.not_after = given(value, check.bound(value, key)),
+            "labels" => self.labels = given(value, labels(check, value)),
+            "allow_subminute" => self.allow_subminute = given(value, check.flag(value, key)),
+            _ => {}
+        }
+    }
+}
+
+const CATCH_UPS: [(&str, CatchUp); 3] = [
+    ("none", CatchUp::None),
+    ("latest", CatchUp::Latest),
+    ("all", CatchUp::All),
+];
+const JITTERS: [(&str, Jitter); 2] = [("full", Jitter::Full), ("none", Jitter::None)];
+
+impl RetryKeys {
+    fn read(check: &mut Check<'_>, value: Value<'_>) -> Self {
+        let mut keys = Self::default();
+        let Shape::Mapping(mapping) = value.shape() else {
+            let help = "write settings, such as retry: { max_attempts: 5 }; a single attempt is { max_attempts: 1 }";
+            check.wrong_form(value, "retry", "a mapping", help);
+            return keys;
+        };
+        for Pair { key, value, .. } in check.keys(mapping, &RETRY) {
+            let millisecond = Duration::from_millis(1);
+            match key {
+                "max_attempts" => {
+                    keys.max_attempts = given(value, check.count(value, key, ATTEMPTS_MAX))
+                }
+                "initial_backoff" => {
+                    keys.initial_backoff = given(value, check.duration(value, key, millisecond))
+                }
+                "max_backoff" => {
+                    keys.max_backoff = given(value, check.duration(value, key, millisecond))
+                }
+                "multiplier" => keys.multiplier = given(value, check.factor(value, key)),
+                "jitter" => keys.jitter = given(value, check.word(value, key, &JITTERS)),
+                _ => {}
+            }
+        }
+        keys
+    }
+}
+
+fn given<T>(value: Value<'_>, read: Option<T>) -> Option<Given<T>> {
+    Some(Given {
+        at: value.at(),
+        value: read,
+    })
+}
+
+/// A pattern, or a list of them, or `@manually`.
+fn cron<'t>(check: &mut Check<'_>, value: Value<'t>) -> Option<Cron<'t>> {
+    let texts: Vec<(&str, Value<'_>)> = match value.shape() {
+        Shape::Text(text) => vec![(text, value)],
+        Shape::List(_) => check.texts(value, "cron")?,
+        Shape::Null | Shape::Mapping(_) | Shape::Refused => {
+            let help = "write a pattern, such as \"0 2 * * 1-5\", or a list of patterns";
+            check.wrong_form(value, "cron", "a pattern or a list of patterns", help);
+            return None;
+        }
+    };
+    if texts.is_empty() || texts.len() > PATTERNS_MAX {
+        let message = format!(
+            "`cron` has {} patterns; an entry has 1 to {PATTERNS_MAX}",
+            texts.len()
+        );
+        let help = "write `cron: \"@manually\"` for an entry that is started by hand alone; more patterns need more entries";
+        check.report(Finding::error(Kind::Pattern, value.at(), message).help(help));
+        return None;
+    }
+    let manually = texts
+        .iter()
+        .find(|(text, _)| text.trim().eq_ignore_ascii_case("@manually"));
+    if let Some((_, manually)) = manually {
+        if texts.len() == 1 {
+            return Some(Cron::Manually);
+        }
+        let message = "`@manually` stands alone: an entry is due by itself, or by hand alone";
+        check.report(
+            Finding::error(Kind::Conflict, manually.at(), message)
+                .help("remove it, or the patterns beside it"),
+        );
+        return None;
+    }
+    let patterns: Vec<Option<_>> = texts
+        .into_iter()
+        .map(|(text, item)| {
+            pattern(check, text, item)
+                .map(|pattern| (text, pattern, item.text_at().unwrap_or_else(|| item.at())))
+        })
+        .collect();
+    patterns
+        .into_iter()
+        .collect::<Option<Vec<_>>>()
+        .map(Cron::Patterns)
+}
+
+fn pattern(check: &mut Check<'_>, text: &str, value: Value<'_>) -> Option<CronPattern> {
+    let error = match CronPattern::parse(text) {
+        Ok(pattern) => return Some(pattern),
+        Err(error) => error,
+    };
+    let field = error
+        .field
+        .map_or_else(String::new, |field| format!(" in the {}", field.name()));
+    let message = if error.piece.trim().is_empty() {
+        "the cron pattern is empty".to_owned()
+    } else {
+        format!("the cron pattern is wrong: {}{field}", quoted(&error.piece))
+    };
+    let at = value
+        .text_at()
+        .map_or_else(|| value.at(), |at| at.part(error.span.clone()));
+    check.report(Finding::error(Kind::Pattern, at, message).help(error.message));
+    None
+}
+
+fn labels(check: &mut Check<'_>, value: Value<'_>) -> Option<BTreeSet<String>> {
+    let texts = check.texts(value, "labels")?;
+    if texts.len() > LABELS_MAX {
+        let message = format!(
+            "there are {} labels, and {LABELS_MAX} are possible",
+            texts.len()
+        );
+        check.report(Finding::error(Kind::Limit, value.at(), message).help("remove some"));
+        return None;
+    }
+    let errors = check.findings.errors();
+    for (text, item) in &texts {
+        let odd = text
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || c == ',');
+        if text.is_empty() || odd || text.chars().count() > LABEL_CHARS_MAX {
+            let message = format!("{} is not a label", quoted(text));
+            let help = format!(
+                "a label is a word of 1 to {LABEL_CHARS_MAX} characters without spaces and commas"
+            );
+            check.report(Finding::error(Kind::Value, item.at(), message).help(help));
+        }
+    }
+    (errors == check.findings.errors())
+        .then(|| texts.iter().map(|(text, _)| (*text).to_owned()).collect())
+}

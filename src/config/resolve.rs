@@ -1,0 +1,479 @@
+//! From the keys of an entry and its defaults to a checked entry: what is missing, and what keys say together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::Account;
+use super::check::{Check, Given, listed};
+use super::entry::{Cron, Keys};
+use super::excerpt::quoted;
+use super::problem::{At, Finding, Kind};
+use super::text;
+use crate::domain::cron::{BothDays, CronPattern};
+use crate::domain::request::DESCRIPTION_CHARS_MAX;
+use crate::domain::schedule::Schedule;
+use crate::domain::zone::Zone;
+use crate::domain::{
+    AccountName, CatchUp, Entry, EntryName, Retry, RunRequest, TickId, Timestamp, marker,
+};
+
+const CATCH_UP_MAX_DEFAULT: u32 = 100;
+const DEADLINE_DEFAULT: Duration = Duration::from_secs(6 * 3600);
+
+/// The accounts as far as they could be read.
+#[derive(Debug, Default)]
+pub(super) struct Accounts<'t> {
+    /// Every name that is given, and where; also of an account with a mistake.
+    pub(super) names: BTreeMap<&'t str, At>,
+    /// The accounts without a mistake.
+    pub(super) read: BTreeMap<&'t str, Arc<Account>>,
+    /// Whether there may be more: a file could not be read, or `accounts` is misspelt.
+    pub(super) incomplete: bool,
+    /// Whether it was said that there are none.
+    pub(super) said_none: bool,
+}
+
+/// An entry's own keys and what fills them, the nearest first.
+#[derive(Debug)]
+pub(super) struct Layers<'l, 't> {
+    pub(super) name: &'l EntryName,
+    pub(super) name_at: At,
+    pub(super) layers: [&'l Keys<'t>; 3],
+}
+
+/// A key whose value was refused, which is reported already.
+struct Refused;
+
+impl<'l, 't> Layers<'l, 't> {
+    /// The nearest layer's value of a key.
+    fn pick<T>(&self, key: impl Fn(&'l Keys<'t>) -> &'l Option<Given<T>>) -> Option<&'l Given<T>> {
+        self.layers.iter().find_map(|keys| key(keys).as_ref())
+    }
+
+    /// Its value, if it is given and good.
+    fn value<T>(
+        &self,
+        key: impl Fn(&'l Keys<'t>) -> &'l Option<Given<T>>,
+    ) -> Result<Option<&'l T>, Refused> {
+        match self.pick(key) {
+            None => Ok(None),
+            Some(given) => given.value.as_ref().map(Some).ok_or(Refused),
+        }
+    }
+
+    /// Its value, which must be given.
+    fn needed<T>(
+        &self,
+        check: &mut Check<'_>,
+        key: &str,
+        help: &str,
+        get: impl Fn(&'l Keys<'t>) -> &'l Option<Given<T>>,
+    ) -> Result<&'l T, Refused> {
+        let value = self.value(get)?;
+        value.ok_or_else(|| {
+            if self.layers.iter().any(|keys| keys.meant.contains(&key)) {
+                return Refused;
+            }
+            let message = format!("the entry {} has no `{key}`", quoted(self.name.as_str()));
+            check.report(Finding::error(Kind::Missing, self.name_at, message).help(help));
+            Refused
+        })
+    }
+
+    /// The checked entry; none if something is wrong, which is reported.
+    pub(super) fn resolve(
+        &self,
+        check: &mut Check<'_>,
+        accounts: &mut Accounts<'t>,
+    ) -> Option<Entry> {
+        // Each part is worked out before the first that is wrong ends it, so that all are reported.
+        let window = self.window(check);
+        let schedule = self.schedule(check);
+        let account = self.account(check, accounts);
+        let request = self.request(check);
+        let retry = self.retry(check);
+        let spread = self.spread(check);
+        let policy = self.policy();
+        let entry = (|| {
+            let (not_before, not_after) = window?;
+            let (spread, deadline) = spread?;
+            let (catch_up, catch_up_max, enabled, labels) = policy?;
+            Ok::<Entry, Refused>(Entry {
+                name: self.name.clone(),
+                schedule: schedule?,
+                account: account?,
+                request: request?,
+                spread,
+                catch_up,
+                catch_up_max,
+                deadline,
+                retry: retry?,
+                enabled,
+                not_before,
+                not_after,
+                labels,
+            })
+        })();
+        let entry = entry.ok()?;
+        if entry.enabled {
+            self.warn_if_idle(check, &entry);
+        }
+        Some(entry)
+    }
+
+    fn policy(&self) -> Result<(CatchUp, u32, bool, BTreeSet<String>), Refused> {
+        self.value(|keys| &keys.allow_subminute)?;
+        Ok((
+            self.value(|keys| &keys.catch_up)?
+                .copied()
+                .unwrap_or(CatchUp::Latest),
+            self.value(|keys| &keys.catch_up_max)?
+                .copied()
+                .unwrap_or(CATCH_UP_MAX_DEFAULT),
+            self.value(|keys| &keys.enabled)?.copied().unwrap_or(true),
+            self.value(|keys| &keys.labels)?
+                .cloned()
+                .unwrap_or_default(),
+        ))
+    }
+
+    fn zone(&self, check: &Check<'_>) -> Result<Arc<Zone>, Refused> {
+        Ok(self
+            .value(|keys| &keys.timezone)?
+            .map_or_else(|| check.utc(), Arc::clone))
+    }
+
+    fn schedule(&self, check: &mut Check<'_>) -> Result<Option<Schedule>, Refused> {
+        let help = "write when it is due, such as cron: \"0 2 * * 1-5\"; `cron: \"@manually\"` for an entry that is started \
+                    by hand alone";
+        let cron = self.needed(check, "cron", help, |keys| &keys.cron)?;
+        let Cron::Patterns(patterns) = cron else {
+            return Ok(None);
+        };
+        let zone = self.zone(check)?;
+        for (text, pattern, at) in patterns {
+            self.check_pattern(check, text, pattern, &zone, *at)?;
+        }
+        let texts: Vec<&str> = patterns.iter().map(|(text, ..)| *text).collect();
+        let Ok(schedule) = Schedule::parse(&texts, zone) else {
+            return Err(Refused); // every pattern was read before
+        };
+        let allowed = self
+            .value(|keys| &keys.allow_subminute)?
+            .copied()
+            .unwrap_or(false);
+        if schedule.is_subminute() && !allowed {
+            let at = self
+                .pick(|keys| &keys.cron)
+                .map_or(self.name_at, |given| given.at);
+            let message = "this is due more often than once a minute";
+            let help = "write 0 into the first of the six fields, which is the second; or, if it is meant, \
+                        `allow_subminute: true` beside it";
+            check.report(Finding::error(Kind::Pattern, at, message).help(help));
+            return Err(Refused);
+        }
+        Ok(Some(schedule))
+    }
+
+    /// What a pattern does in the entry's zone.
+    fn check_pattern(
+        &self,
+        check: &mut Check<'_>,
+        text: &str,
+        pattern: &CronPattern,
+        zone: &Zone,
+        at: At,
+    ) -> Result<(), Refused> {
+        let now = check.world.now;
+        if pattern.next_after(zone, now).is_none() {
+            let message = format!("{} never fires in {}", quoted(text), zone.name());
+            let help = "the clock of that zone skips every time that it names; choose another hour";
+            check.report(Finding::error(Kind::Pattern, at, message).help(help));
+            return Err(Refused);
+        }
+        if let Some(both) = pattern.restricts_both_day_fields() {
+            let dates = next_dates(pattern, zone, now);
+            let (rule, help) = match both {
+                BothDays::Either => (
+                    "so a day that satisfies either is enough",
+                    "this is how cron reads it; if a day must satisfy both, let one of the fields begin with `*`, such as */1",
+                ),
+                BothDays::Both => (
+                    "and one begins with `*`, so a day must satisfy both",
+                    "this is how cron reads it; if either is to be enough, write the field without `*`",
+                ),
+            };
+            let message =
+                format!("day-of-month and day-of-week are both restricted, {rule}: next {dates}");
+            check.report(Finding::warning(Kind::Pattern, at, message).help(help));
+        }
+        Ok(())
+    }
+
+    fn account(
+        &self,
+        check: &mut Check<'_>,
+        accounts: &mut Accounts<'t>,
+    ) -> Result<AccountName, Refused> {
+        let name = match self.value(|keys| &keys.account)? {
+            Some(name) => *name,
+            None => self.only_account(check, accounts)?,
+        };
+        if let Some(account) = accounts.read.get(name) {
+            return Ok(account.name.clone());
+        }
+        if accounts.names.contains_key(name) || accounts.incomplete {
+            return Err(Refused);
+        }
+        let at = self
+            .pick(|keys| &keys.account)
+            .map_or(self.name_at, |given| given.at);
+        let names: Vec<&str> = accounts.names.keys().copied().collect();
+        let help = match text::nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if names.is_empty() => NO_ACCOUNT_HELP.to_owned(),
+            None => format!("configured are {}", listed(&names)),
+        };
+        let message = format!("there is no account {}", quoted(name));
+        check.report(Finding::error(Kind::Reference, at, message).help(help));
+        Err(Refused)
+    }
+
+    /// The account of an entry that names none.
+    fn only_account(
+        &self,
+        check: &mut Check<'_>,
+        accounts: &mut Accounts<'t>,
+    ) -> Result<&'t str, Refused> {
+        let names: Vec<&'t str> = accounts.names.keys().copied().collect();
+        match names.as_slice() {
+            _ if accounts.incomplete => Err(Refused),
+            [only] => Ok(only),
+            [] => {
+                if !accounts.said_none {
+                    accounts.said_none = true;
+                    let message = "no account is configured, and entries need one";
+                    check.report(
+                        Finding::error(Kind::Missing, self.name_at, message).help(NO_ACCOUNT_HELP),
+                    );
+                }
+                Err(Refused)
+            }
+            several => {
+                let message = format!(
+                    "the entry {} names no account, and {} are configured",
+                    quoted(self.name.as_str()),
+                    several.len()
+                );
+                let help = format!(
+                    "write `account: {}` in the entry or under `defaults`; configured are {}",
+                    several.first().copied().unwrap_or_default(),
+                    listed(several)
+                );
+                check.report(Finding::error(Kind::Missing, self.name_at, message).help(help));
+                Err(Refused)
+            }
+        }
+    }
+
+    fn request(&self, check: &mut Check<'_>) -> Result<RunRequest, Refused> {
+        let help = "write the 32 letters and digits that stand in the address of the pipeline's page in the console";
+        let project_id = self.needed(check, "project_id", help, |keys| &keys.project_id);
+        let pipeline_id = self.needed(check, "pipeline_id", help, |keys| &keys.pipeline_id);
+        let description = self.description(check);
+        let text = |text: &&str| (*text).to_owned();
+        Ok(RunRequest {
+            project_id: text(project_id?),
+            pipeline_id: text(pipeline_id?),
+            sources: self.value(|keys| &keys.sources)?.cloned(),
+            description: description?.map(str::to_owned),
+            variables: self.value(|keys| &keys.variables)?.cloned(),
+            choose_jobs: self.value(|keys| &keys.choose_jobs)?.cloned(),
+            choose_stages: self.value(|keys| &keys.choose_stages)?.cloned(),
+            sub_hook: self.value(|keys| &keys.sub_hook)?.copied(),
+            execution_plan_id: self.value(|keys| &keys.execution_plan_id)?.map(text),
+        })
+    }
+
+    /// The description, which leaves room for the marker of the longest tick's id.
+    fn description(&self, check: &mut Check<'_>) -> Result<Option<&'t str>, Refused> {
+        let Some(given) = self.pick(|keys| &keys.description) else {
+            return Ok(None);
+        };
+        let text = given.value.ok_or(Refused)?;
+        // The form is what counts, so any instant does; `+xxxx` tells apart manual ticks of one second.
+        let longest = TickId::manual(self.name, Timestamp::UNIX_EPOCH, "xxxx");
+        let marker = marker("LLLLLLLL", &longest).chars().count();
+        let left = DESCRIPTION_CHARS_MAX.saturating_sub(marker + 1);
+        let count = text.chars().count();
+        if count > left {
+            let message = format!(
+                "the description has {count} characters, and {left} are left for text beside the marker"
+            );
+            let help = format!(
+                "shorten it by {}: the API takes {DESCRIPTION_CHARS_MAX}, and the marker, which has the name {}, is how \
+                 pipecron finds the run again",
+                count - left,
+                quoted(self.name.as_str())
+            );
+            check.report(Finding::error(Kind::Limit, given.at, message).help(help));
+            return Err(Refused);
+        }
+        Ok(Some(text))
+    }
+
+    fn retry(&self, check: &mut Check<'_>) -> Result<Retry, Refused> {
+        let usual = Retry::default();
+        let retry = Retry {
+            max_attempts: self
+                .value(|keys| &keys.retry.max_attempts)?
+                .copied()
+                .unwrap_or(usual.max_attempts),
+            initial_backoff: self
+                .value(|keys| &keys.retry.initial_backoff)?
+                .copied()
+                .unwrap_or(usual.initial_backoff),
+            max_backoff: self
+                .value(|keys| &keys.retry.max_backoff)?
+                .copied()
+                .unwrap_or(usual.max_backoff),
+            multiplier: self
+                .value(|keys| &keys.retry.multiplier)?
+                .copied()
+                .unwrap_or(usual.multiplier),
+            jitter: self
+                .value(|keys| &keys.retry.jitter)?
+                .copied()
+                .unwrap_or(usual.jitter),
+        };
+        if retry.initial_backoff > retry.max_backoff {
+            let nearest = self.pick(|keys| &keys.retry.initial_backoff);
+            let at = nearest
+                .or_else(|| self.pick(|keys| &keys.retry.max_backoff))
+                .map_or(self.name_at, |given| given.at);
+            let message = format!(
+                "the first wait of `retry` ({}) is longer than the longest ({})",
+                text::show_duration(retry.initial_backoff),
+                text::show_duration(retry.max_backoff)
+            );
+            check.report(
+                Finding::error(Kind::Conflict, at, message)
+                    .help("raise `max_backoff`, or lower `initial_backoff`"),
+            );
+            return Err(Refused);
+        }
+        Ok(retry)
+    }
+
+    fn spread(&self, check: &mut Check<'_>) -> Result<(Duration, Duration), Refused> {
+        let spread = self
+            .value(|keys| &keys.spread)?
+            .copied()
+            .unwrap_or(Duration::ZERO);
+        let deadline = self
+            .value(|keys| &keys.deadline)?
+            .copied()
+            .unwrap_or(DEADLINE_DEFAULT);
+        if spread >= deadline {
+            let given = self
+                .pick(|keys| &keys.spread)
+                .or_else(|| self.pick(|keys| &keys.deadline));
+            let at = given.map_or(self.name_at, |given| given.at);
+            let message = format!(
+                "starts are spread over {}, but given up {} after they are due",
+                text::show_duration(spread),
+                text::show_duration(deadline)
+            );
+            check.report(
+                Finding::error(Kind::Conflict, at, message)
+                    .help("make `deadline` longer than `spread`"),
+            );
+            return Err(Refused);
+        }
+        Ok((spread, deadline))
+    }
+
+    fn window(
+        &self,
+        check: &mut Check<'_>,
+    ) -> Result<(Option<Timestamp>, Option<Timestamp>), Refused> {
+        let before = self.value(|keys| &keys.not_before)?;
+        let after = self.value(|keys| &keys.not_after)?;
+        if before.is_none() && after.is_none() {
+            return Ok((None, None));
+        }
+        let zone = self.zone(check)?;
+        let not_before = before.map(|bound| text::first_instant(*bound, &zone));
+        let not_after = after.map(|bound| text::last_instant(*bound, &zone));
+        if let (Some(first), Some(last)) = (not_before, not_after)
+            && first > last
+            && let (Some(before), Some(after)) = (
+                self.pick(|keys| &keys.not_before),
+                self.pick(|keys| &keys.not_after),
+            )
+        {
+            let message = "`not_after` lies before `not_before`, so the entry is never due";
+            check.report(
+                Finding::error(Kind::Conflict, after.at, message)
+                    .help("exchange them, or correct one")
+                    .related(before.at, "not due before this"),
+            );
+            return Err(Refused);
+        }
+        Ok((not_before, not_after))
+    }
+
+    /// An entry that will never be due again.
+    fn warn_if_idle(&self, check: &mut Check<'_>, entry: &Entry) {
+        let Some(not_after) = entry.not_after else {
+            return;
+        };
+        let now = check.world.now;
+        let at = self
+            .pick(|keys| &keys.not_after)
+            .map_or(self.name_at, |given| given.at);
+        let name = quoted(self.name.as_str());
+        if not_after < now {
+            let message = format!(
+                "the window of the entry {name} lies in the past, so it is never due again"
+            );
+            let help = "remove the entry, or move `not_after`";
+            check.report(Finding::warning(Kind::Idle, at, message).help(help));
+            return;
+        }
+        let Some(schedule) = &entry.schedule else {
+            return;
+        };
+        let from = entry
+            .not_before
+            .map_or(now, |before| (before - TimeDelta::seconds(1)).max(now));
+        if schedule
+            .next_after(from)
+            .is_none_or(|next| next > not_after)
+        {
+            let message = format!("the entry {name} is not due even once within its window");
+            let help = "move `not_before` or `not_after`, or change `cron`";
+            check.report(Finding::warning(Kind::Idle, at, message).help(help));
+        }
+    }
+}
+
+const NO_ACCOUNT_HELP: &str = "write one at the left edge of any of the files, such as\n\
+    accounts:\n  main: { region: cn-north-4 }";
+
+/// The next three dates on which a pattern fires.
+fn next_dates(pattern: &CronPattern, zone: &Zone, now: Timestamp) -> String {
+    let mut dates = Vec::new();
+    let mut after = now;
+    while dates.len() < 3
+        && let Some(firing) = pattern.next_after(zone, after)
+    {
+        let day = zone.local(firing).date();
+        dates.push(day.format("%a %Y-%m-%d").to_string());
+        after = text::last_instant(text::Bound::Day(day), zone).max(firing);
+    }
+    dates.join(", ")
+}

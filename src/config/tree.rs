@@ -1,0 +1,357 @@
+//! A YAML file as a tree with places: the text and the place of everything, and nothing resolved.
+//!
+//! Scalars keep their text, so that `1.10`, `yes` and `012` stay what they are. Aliases stay references: a bomb of them
+//! costs nothing until it is looked at. Merge keys (`<<`) are followed when a mapping's keys are asked for. Nothing here
+//! recurses over what a file nests.
+
+use std::collections::HashSet;
+
+use super::problem::{At, Finding, Findings, Kind};
+
+/// A mapping that merges one that merges one ... is followed so far.
+const MERGES_MAX: usize = 32;
+
+/// A file's tree. Nodes stand in the order of the file, a container before what it holds.
+#[derive(Debug)]
+pub(super) struct Tree<'s> {
+    pub(super) file: u32,
+    pub(super) source: &'s str,
+    pub(super) nodes: Vec<Node>,
+    /// Texts that do not stand in the file as they are meant: escapes, folded lines.
+    pub(super) texts: Vec<Box<str>>,
+    /// Whether the file could not be read to its end.
+    pub(super) broken: bool,
+}
+
+/// A value of a file, with its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Node {
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// The index of the first node after this one and all it holds.
+    pub(super) after: u32,
+    pub(super) kind: NodeKind,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NodeKind {
+    /// Nothing, or the plain text `null` or `~`.
+    Null,
+    /// A scalar that stands between `start` and `end`, without anything that makes it a text.
+    Plain,
+    /// A text that stands there.
+    Exact,
+    /// A text that stands there between quotes.
+    Quoted,
+    /// A text of `texts`.
+    Text(u32),
+    List,
+    Mapping,
+    /// What stands at that node.
+    Alias(u32),
+    /// Something that is reported already.
+    Refused,
+}
+
+/// What a value is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shape<'t> {
+    /// Absent: nothing, `null` or `~`.
+    Null,
+    /// A text, a number, true or false: whatever is not in the other forms.
+    Text(&'t str),
+    /// A list.
+    List(List<'t>),
+    /// A mapping.
+    Mapping(Mapping<'t>),
+    /// Something that is reported already.
+    Refused,
+}
+
+/// A value in a tree.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Value<'t> {
+    tree: &'t Tree<'t>,
+    /// Where it stands: elsewhere than where it is used, if that is an alias.
+    stands: u32,
+}
+
+/// A list in a tree.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct List<'t>(Value<'t>);
+
+/// A mapping in a tree.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mapping<'t>(Value<'t>);
+
+/// A key of a mapping and its value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pair<'t> {
+    /// The key's text.
+    pub(super) key: &'t str,
+    /// Where the key stands.
+    pub(super) key_at: At,
+    /// The value.
+    pub(super) value: Value<'t>,
+}
+
+impl<'s> Tree<'s> {
+    /// A tree without a value.
+    pub(super) fn new(file: u32, source: &'s str, nodes: Vec<Node>) -> Self {
+        Self {
+            file,
+            source,
+            nodes,
+            texts: Vec::new(),
+            broken: false,
+        }
+    }
+
+    /// The tree of a file that could not be read.
+    pub(super) fn broken(file: u32, source: &'s str) -> Self {
+        Self {
+            broken: true,
+            ..Self::new(file, source, Vec::new())
+        }
+    }
+
+    /// The whole document; none if the file is empty or could not be read.
+    pub(super) fn root(&self) -> Option<Value<'_>> {
+        (!self.nodes.is_empty() && !self.broken).then(|| self.value(0))
+    }
+
+    pub(super) fn value(&self, used: u32) -> Value<'_> {
+        let stands = if let NodeKind::Alias(target) = self.node(used).kind {
+            target
+        } else {
+            used
+        };
+        Value { tree: self, stands }
+    }
+
+    pub(super) fn node(&self, index: u32) -> Node {
+        // Indices come from the tree itself; a wrong one must not end the daemon.
+        const NOTHING: Node = Node {
+            start: 0,
+            end: 0,
+            after: u32::MAX,
+            kind: NodeKind::Refused,
+        };
+        self.nodes.get(index as usize).copied().unwrap_or(NOTHING)
+    }
+
+    pub(super) fn at(&self, node: Node) -> At {
+        At {
+            file: self.file,
+            start: node.start,
+            end: node.end,
+        }
+    }
+
+    /// The nodes of a mapping's keys.
+    pub(super) fn keys(&self, mapping: u32) -> impl Iterator<Item = u32> {
+        let end = self.node(mapping).after;
+        let mut next = mapping + 1;
+        std::iter::from_fn(move || {
+            let key = next;
+            (key < end).then(|| {
+                next = self.node(self.node(key).after).after;
+                key
+            })
+        })
+    }
+
+    /// The text of a scalar; an alias is followed.
+    pub(super) fn text(&self, index: u32) -> Option<&str> {
+        let node = self.node(index);
+        let slice = |start: u32, end: u32| self.source.get(start as usize..end as usize);
+        match node.kind {
+            NodeKind::Null | NodeKind::Plain | NodeKind::Exact => slice(node.start, node.end),
+            NodeKind::Quoted => slice(node.start + 1, node.end.saturating_sub(1)),
+            NodeKind::Text(text) => self.texts.get(text as usize).map(AsRef::as_ref),
+            NodeKind::Alias(target) if target < index => self.text(target),
+            NodeKind::Alias(_) => None,
+            NodeKind::List | NodeKind::Mapping | NodeKind::Refused => None,
+        }
+    }
+}
+
+impl<'t> Value<'t> {
+    /// What it is.
+    pub(super) fn shape(self) -> Shape<'t> {
+        match self.tree.node(self.stands).kind {
+            NodeKind::Null => Shape::Null,
+            NodeKind::Plain | NodeKind::Exact | NodeKind::Quoted | NodeKind::Text(_) => self
+                .tree
+                .text(self.stands)
+                .map_or(Shape::Refused, Shape::Text),
+            NodeKind::List => Shape::List(List(self)),
+            NodeKind::Mapping => Shape::Mapping(Mapping(self)),
+            NodeKind::Alias(_) | NodeKind::Refused => Shape::Refused,
+        }
+    }
+
+    /// Whether it is absent.
+    pub(super) fn is_null(self) -> bool {
+        matches!(self.shape(), Shape::Null)
+    }
+
+    /// Whether it is a scalar without quotes, as a number, true or false is.
+    pub(super) fn is_plain(self) -> bool {
+        matches!(self.tree.node(self.stands).kind, NodeKind::Plain)
+    }
+
+    /// Where it stands.
+    pub(super) fn at(self) -> At {
+        self.tree.at(self.tree.node(self.stands))
+    }
+
+    /// Where the text itself stands, if it stands in the file letter by letter.
+    pub(super) fn text_at(self) -> Option<At> {
+        let at = self.at();
+        match self.tree.node(self.stands).kind {
+            NodeKind::Plain | NodeKind::Exact => Some(at),
+            NodeKind::Quoted => Some(At {
+                start: at.start + 1,
+                end: at.end.saturating_sub(1),
+                ..at
+            }),
+            NodeKind::Null
+            | NodeKind::Text(_)
+            | NodeKind::List
+            | NodeKind::Mapping
+            | NodeKind::Alias(_)
+            | NodeKind::Refused => None,
+        }
+    }
+
+    /// All scalars in it, aliases not followed.
+    pub(super) fn scalars(self) -> impl Iterator<Item = Value<'t>> {
+        let tree = self.tree;
+        let end = tree.node(self.stands).after;
+        let within = self.stands..end.min(u32::try_from(tree.nodes.len()).unwrap_or(u32::MAX));
+        let scalar = |kind| {
+            matches!(
+                kind,
+                NodeKind::Plain | NodeKind::Exact | NodeKind::Quoted | NodeKind::Text(_)
+            )
+        };
+        within
+            .filter(move |&index| scalar(tree.node(index).kind))
+            .map(|index| tree.value(index))
+    }
+}
+
+impl<'t> List<'t> {
+    /// What it holds.
+    pub(super) fn items(self) -> impl Iterator<Item = Value<'t>> {
+        let Value { tree, stands, .. } = self.0;
+        let mut next = stands + 1;
+        std::iter::from_fn(move || {
+            let item = next;
+            (item < tree.node(stands).after).then(|| {
+                next = tree.node(item).after;
+                tree.value(item)
+            })
+        })
+    }
+}
+
+impl<'t> Mapping<'t> {
+    /// Where it stands.
+    pub(super) fn at(self) -> At {
+        self.0.at()
+    }
+
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(self) -> bool {
+        let Value { tree, stands, .. } = self.0;
+        tree.node(stands).after == stands + 1
+    }
+
+    /// Its keys and values in the order of the file, then those it merges (`<<`) and does not have itself.
+    pub(super) fn pairs(self, findings: &mut Findings) -> Vec<Pair<'t>> {
+        let mut pairs = Vec::new();
+        let merges = self.own_pairs(&mut pairs);
+        if !merges.is_empty() {
+            let mut known: HashSet<&str> = pairs.iter().map(|pair| pair.key).collect();
+            for source in merges {
+                merge(source, MERGES_MAX, &mut pairs, &mut known, findings);
+            }
+        }
+        pairs
+    }
+
+    /// Adds the pairs that stand in it, and gives back the values of its merge keys.
+    fn own_pairs(self, pairs: &mut Vec<Pair<'t>>) -> Vec<Value<'t>> {
+        let Value { tree, stands, .. } = self.0;
+        let mut merges = Vec::new();
+        for key in tree.keys(stands) {
+            let node = tree.node(key);
+            let Some(text) = tree.text(key) else {
+                continue; // reported when it was read
+            };
+            if text.is_empty() && !matches!(node.kind, NodeKind::Quoted) {
+                continue; // so is this
+            }
+            let value = tree.value(node.after);
+            if matches!(node.kind, NodeKind::Plain) && text == "<<" {
+                merges.push(value);
+            } else {
+                pairs.push(Pair {
+                    key: text,
+                    key_at: tree.at(node),
+                    value,
+                });
+            }
+        }
+        merges
+    }
+}
+
+/// Adds what a merge key's value has and `known` has not.
+fn merge<'t>(
+    source: Value<'t>,
+    depth: usize,
+    pairs: &mut Vec<Pair<'t>>,
+    known: &mut HashSet<&'t str>,
+    findings: &mut Findings,
+) {
+    let Some(deeper) = depth.checked_sub(1) else {
+        let message = format!("mappings are merged over more than {MERGES_MAX} steps");
+        findings.add(
+            Finding::error(Kind::Limit, source.at(), message)
+                .help("merge the mapping itself rather than one that merges one that merges one"),
+        );
+        return;
+    };
+    match source.shape() {
+        Shape::Mapping(mapping) => {
+            let mut own = Vec::new();
+            let merges = mapping.own_pairs(&mut own);
+            for pair in own {
+                if known.insert(pair.key) {
+                    pairs.push(pair);
+                }
+            }
+            for source in merges {
+                merge(source, deeper, pairs, known, findings);
+            }
+        }
+        Shape::List(list) => {
+            for item in list.items() {
+                merge(item, deeper, pairs, known, findings);
+            }
+        }
+        Shape::Null | Shape::Text(_) => findings.add(
+            Finding::error(
+                Kind::Type,
+                source.at(),
+                "`<<` merges mappings, and this is none",
+            )
+            .help("write an alias of a mapping, such as `<<: *base`, or a list of such aliases"),
+        ),
+        Shape::Refused => {}
+    }
+}
