@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::faults::{Call, Canned, RetryAfter, Shape};
+use super::call::Call;
+use super::faults::{Canned, RetryAfter, Shape};
 use super::gate::Denied;
 use super::message::Response;
 use super::store::{Limit, Refused};

@@ -457,3 +457,195 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Ok(Value::Object(values))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn flaw(body: &str, shape: &Shape) -> String {
+        match check(body.as_bytes(), shape).unwrap_err() {
+            Flaw::Unreadable(why) => format!("unreadable: {why}"),
+            Flaw::Wrong(what) => what,
+        }
+    }
+
+    #[test]
+    fn what_the_sdk_sends_is_taken() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/run-requests");
+        let mut cases = 0;
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let case: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            let wire = &case["wire"];
+            let body = if wire["body_present"] == json!(true) {
+                wire["body_json"].to_string()
+            } else {
+                String::new()
+            };
+            let result = check(body.as_bytes(), &RUN);
+            assert_eq!(
+                result.is_ok(),
+                wire["body_present"] == json!(true),
+                "{}: {result:?}",
+                path.display()
+            );
+            cases += 1;
+        }
+        assert_eq!(cases, 25);
+    }
+
+    /// A body, and what is said about it.
+    const REFUSED: &str = r#"
+{                                         => unreadable: EOF
+{}x                                       => unreadable: trailing
+[]                                        => body: a list instead of an object
+null                                      => body: null instead of an object
+{"descripton":"x"}                        => descripton: there is no such field
+{"description":null}                      => description: null instead of a text
+{"description":7}                         => description: the number 7 instead of a text
+{"description":"a","description":"b"}     => unreadable: description: given twice
+{"variables":{"a":"b"}}                   => variables: an object instead of a list
+{"variables":[{"name":"a"}]}              => variables[0].value: required, but missing
+{"variables":[{"value":"a"}]}             => variables[0].name: required, but missing
+{"variables":[{"name":"a","value":1}]}    => variables[0].value: the number 1 instead of a text
+{"variables":[{"name":"a-b","value":""}]} => variables[0].name: "a-b" instead of a name
+{"variables":[{"name":"","value":""}]}    => variables[0].name: "" instead of a name
+{"choose_jobs":"a"}                       => choose_jobs: "a" instead of a list
+{"choose_stages":[1]}                     => choose_stages[0]: the number 1
+{"choose_stages":[""]}                    => choose_stages[0]: "" instead of a text that is not empty
+{"sub_hook":"true"}                       => sub_hook: "true" instead of true or false
+{"execution_plan_id":1}                   => execution_plan_id: the number 1
+{"sources":[{}]}                          => sources[0].type: required, but missing
+{"sources":[{"type":"git"}]}              => sources[0].type: "git" is not one of code, artifact
+"#;
+
+    /// `params` of a source, and what is said about it. GIT stands for what is required.
+    const REFUSED_PARAMS: &str = r#"
+{"git_type":"codehub"}                        => git_url: required
+{"git_url":"https://e.com/a.git"}             => git_type: required
+{"git_type":"svn","git_url":"x"}              => git_type: "svn" is not one of
+{"git_type":"codehub","git_url":""}           => git_url: "" instead of a text that is not empty
+{GIT,"branch":"main"}                         => branch: there is no such field
+{GIT,"codehub_id":2111699716}                 => codehub_id: the number
+{GIT,"alias":"a b"}                           => alias: "a b" instead of a name
+{GIT,"change_request_ids":"a"}                => change_request_ids: "a" instead of a list
+{GIT,"build_params":{}}                       => build_params.build_type: required
+{GIT,"build_params":{"build_type":"commit"}}  => build_params.build_type: "commit" is not one of branch, tag
+{GIT,"build_params":{"build_type":"tag","event_type":"Cron"}} => build_params.event_type: "Cron" is not
+{GIT,"build_params":{"build_type":"tag","ref":"v1"}} => build_params.ref: there is no such field
+"#;
+
+    fn rows(table: &str) -> impl Iterator<Item = (&str, &str)> {
+        let rows = table.lines().filter_map(|line| line.split_once("=>"));
+        rows.map(|(body, why)| (body.trim(), why.trim()))
+    }
+
+    #[test]
+    fn a_wrong_body_is_refused_by_the_name_of_the_field() {
+        for (body, expected) in rows(REFUSED) {
+            let found = flaw(body, &RUN);
+            assert!(found.starts_with(expected), "{body}: {found}");
+        }
+        for (params, expected) in rows(REFUSED_PARAMS) {
+            let params = params.replace(
+                "GIT",
+                r#""git_type":"codehub","git_url":"https://e.com/a.git""#,
+            );
+            let found = flaw(
+                &format!(r#"{{"sources":[{{"type":"code","params":{params}}}]}}"#),
+                &RUN,
+            );
+            assert!(
+                found.starts_with(&format!("sources[0].params.{expected}")),
+                "{params}: {found}"
+            );
+        }
+        for body in ["", "  \n"] {
+            assert!(flaw(body, &RUN).starts_with("unreadable: the body is missing"));
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_is_refused() {
+        let long = |most: usize| "流".repeat(most + 1);
+        let description = json!({"description": long(1024)}).to_string();
+        assert_eq!(
+            flaw(&description, &RUN),
+            "description: 1025 characters; at most 1024"
+        );
+        let value = json!({"variables": [{"name": "a", "value": long(8192)}]}).to_string();
+        assert_eq!(
+            flaw(&value, &RUN),
+            "variables[0].value: 8193 characters; at most 8192"
+        );
+        let many = json!({"choose_jobs": vec![""; VALUES_MAX]}).to_string();
+        assert!(flaw(&many, &RUN).starts_with("unreadable: the body has more than"));
+    }
+
+    #[test]
+    fn the_limits_themselves_are_taken() {
+        let body = json!({
+            "description": "流".repeat(1024),
+            "variables": [{"name": "N".repeat(128), "value": "流".repeat(8192)}, {"name": "E", "value": ""}],
+        });
+        assert!(check(body.to_string().as_bytes(), &RUN).is_ok());
+        let variables = |names: usize| -> Value {
+            let list: Vec<Value> = (0..names)
+                .map(|at| json!({"name": format!("v{at}"), "value": ""}))
+                .collect();
+            json!({"variables": list})
+        };
+        assert_eq!(check_run(&variables(100)), Ok(()));
+        assert!(
+            check_run(&variables(101))
+                .unwrap_err()
+                .starts_with("variables: 101 names")
+        );
+    }
+
+    #[test]
+    fn the_filters_of_a_list_are_checked_too() {
+        let table = [
+            (
+                r#"{"limit":"10"}"#,
+                "limit: \"10\" instead of an integer from 0",
+            ),
+            (r#"{"offset":-1}"#, "offset: the number -1"),
+            (r#"{"limit":1.5}"#, "limit: the number 1.5"),
+            (
+                r#"{"start_time":1709618828000}"#,
+                "start_time: the number 1709618828000 instead of a text",
+            ),
+            (
+                r#"{"start_time":"yesterday"}"#,
+                "start_time: \"yesterday\" instead of a text",
+            ),
+            (
+                r#"{"status":["DONE"]}"#,
+                "status[0]: \"DONE\" is not one of",
+            ),
+            (r#"{"sort_key":"name"}"#, "sort_key: \"name\" is not one of"),
+            (r#"{"sort_dir":"DESC"}"#, "sort_dir: \"DESC\" is not one of"),
+            (
+                r#"{"description":"x"}"#,
+                "description: there is no such field",
+            ),
+        ];
+        for (body, expected) in table {
+            let found = flaw(body, &LIST);
+            assert!(found.contains(expected), "{body}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_deep_body_does_not_exhaust_the_stack() {
+        let deep = "[".repeat(40_000);
+        assert!(flaw(&deep, &RUN).starts_with("unreadable: recursion limit"));
+    }
+
+    #[test]
+    fn values_are_counted_outside_texts_only() {
+        assert_eq!(count_values(br#"{"a":"x,y:[z\",w","b":[1,2]}"#), 6);
+    }
+}

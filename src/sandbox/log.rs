@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
-use super::faults::Call;
+use super::call::Call;
 use crate::domain::Timestamp;
 
 /// So many requests are kept.

@@ -11,24 +11,32 @@
 
 mod answers;
 mod body;
+mod call;
 mod control;
 mod desk;
 mod dice;
 pub mod faults;
 mod gate;
+mod guide;
 mod iam;
 mod log;
 mod lookup;
 pub mod message;
+mod rule;
 pub mod run;
 mod server;
 mod service;
 pub mod settings;
 mod show;
 mod store;
+#[cfg(test)]
+mod tests;
 
-pub use faults::{Call, Fault, FaultRule};
+pub use call::Call;
+pub use faults::{Fault, FaultRule};
+pub use guide::Guide;
 pub use log::{RequestRecord, Requests};
+pub use rule::FaultError;
 pub use run::{Run, RunStatus};
 pub use server::{Sandbox, StartError};
 pub use service::Service;

@@ -23,6 +23,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, Sleep};
 
 use super::faults::FaultRule;
+use super::guide::Guide;
 use super::log::Requests;
 use super::message::{Hangup, Outcome, Pace, Request, Response, Welcome};
 use super::run::{Run, RunStatus};
@@ -78,6 +79,7 @@ pub enum StartError {
 pub struct Sandbox {
     shared: Arc<Shared>,
     address: SocketAddr,
+    guide: Guide,
     end: watch::Sender<bool>,
     task: Option<JoinHandle<()>>,
 }
@@ -142,6 +144,7 @@ impl Sandbox {
         Ok(Self {
             shared,
             address,
+            guide: Guide::new(&format!("http://{address}"), &settings),
             end,
             task: Some(task),
         })
@@ -153,8 +156,13 @@ impl Sandbox {
     }
 
     /// The base address of every service it stands for, without a slash at the end.
-    pub fn base_url(&self) -> String {
-        format!("http://{}", self.address)
+    pub fn base_url(&self) -> &str {
+        self.guide.base_url()
+    }
+
+    /// What a person needs to use it.
+    pub fn guide(&self) -> &Guide {
+        &self.guide
     }
 
     /// All runs that are kept, oldest first.

@@ -7,10 +7,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::answers;
+use super::call::Call;
 use super::control;
 use super::desk::{Desk, Done, Habits};
 use super::dice;
-use super::faults::{Call, Canned, Effect, Fault, FaultRule, Faults, Loss};
+use super::faults::{Canned, Effect, Fault, FaultRule, Faults, Loss};
 use super::gate::Gate;
 use super::iam::{self, Projects};
 use super::log::{RequestRecord, Requests};

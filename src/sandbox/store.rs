@@ -625,3 +625,366 @@ fn draw(
         shortest.saturating_add(extra),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::gate::executor;
+
+    const START: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn at(secs: u64) -> Timestamp {
+        after(START, Duration::from_secs(secs))
+    }
+
+    fn order(pipeline: &str) -> Order {
+        Order {
+            project_id: "project".to_owned(),
+            pipeline_id: pipeline.to_owned(),
+            description: None,
+            variables: Vec::new(),
+            sources: Value::Null,
+            choose_jobs: None,
+            choose_stages: None,
+            executor: executor("somebody"),
+            wishes: Wishes::default(),
+        }
+    }
+
+    fn store(change: impl FnOnce(&mut Settings)) -> Store {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        Store::new(&settings, 1, START)
+    }
+
+    fn limited(runs_max: u32, exceed: Exceed) -> impl FnOnce(&mut Settings) {
+        move |settings| {
+            settings.concurrency = Concurrency {
+                runs_max: Some(runs_max),
+                exceed,
+            };
+        }
+    }
+
+    fn statuses(store: &Store) -> String {
+        store
+            .runs()
+            .map(|run| run.status.name().chars().take(1).collect::<String>())
+            .collect()
+    }
+
+    #[test]
+    fn runs_proceed_and_end_as_time_passes() {
+        let mut store = store(|_| {});
+        store.start(START, order("a")).unwrap();
+        store.advance(at(19));
+        assert_eq!(statuses(&store), "R");
+        store.advance(at(20));
+        let run = store.runs().next().unwrap();
+        assert_eq!(
+            (run.status, run.ended_at, run.run_number),
+            (RunStatus::Completed, Some(at(20)), 1)
+        );
+    }
+
+    #[test]
+    fn above_the_limit_a_start_is_refused_and_noted() {
+        let mut store = store(limited(2, Exceed::Abort));
+        for _ in 0..2 {
+            assert!(store.start(START, order("a")).is_ok());
+        }
+        assert_eq!(
+            store.start(START, order("a")),
+            Err(Refused::Busy(Limit::Pipeline))
+        );
+        assert!(
+            store.start(START, order("b")).is_ok(),
+            "another pipeline has its own limit"
+        );
+        assert_eq!(store.pipeline("a").unwrap().failed_triggers.len(), 1);
+        store.advance(at(20));
+        assert!(store.start(at(20), order("a")).is_ok());
+    }
+
+    #[test]
+    fn a_queue_drains_in_its_order_as_runs_end() {
+        let mut store = store(limited(1, Exceed::Queue));
+        for _ in 0..3 {
+            store.start(START, order("a")).unwrap();
+        }
+        assert_eq!(statuses(&store), "RQQ");
+        store.advance(at(20));
+        assert_eq!(statuses(&store), "CRQ");
+        // One long step is the same as many short ones: each begins when the one before it ends.
+        store.advance(at(1_000));
+        assert_eq!(statuses(&store), "CCC");
+        let begins: Vec<_> = store.runs().map(|run| run.started_at.unwrap()).collect();
+        assert_eq!(begins, [START, at(20), at(40)]);
+    }
+
+    #[test]
+    fn a_queue_has_an_end_and_a_wait_too() {
+        let mut store = store(limited(1, Exceed::Queue));
+        store
+            .start(
+                START,
+                Order {
+                    wishes: Wishes {
+                        ends: Some(RunStatus::Paused),
+                        ..Wishes::default()
+                    },
+                    ..order("a")
+                },
+            )
+            .unwrap();
+        for _ in 0..QUEUE_MAX {
+            assert!(store.start(START, order("a")).is_ok());
+        }
+        assert_eq!(store.start(START, order("a")), Err(Refused::QueueFull));
+        store.advance(after(START, QUEUE_LIFE));
+        assert_eq!(statuses(&store), format!("P{}", "C".repeat(QUEUE_MAX)));
+        assert!(
+            store
+                .runs()
+                .skip(1)
+                .all(|run| run.status == RunStatus::Canceled && run.started_at.is_none())
+        );
+    }
+
+    #[test]
+    fn the_tenant_has_a_limit_of_its_own() {
+        let mut store = store(|settings| {
+            limited(5, Exceed::Queue)(settings);
+            settings.tenant_runs_max = Some(2);
+        });
+        store.start(START, order("a")).unwrap();
+        store.start(START, order("b")).unwrap();
+        let third = store.start(START, order("c")).unwrap();
+        assert!(matches!(
+            third,
+            Started::Queued {
+                limit: Limit::Tenant,
+                ..
+            }
+        ));
+        store.advance(at(20));
+        assert_eq!(statuses(&store), "CCR");
+    }
+
+    #[test]
+    fn a_run_can_be_made_to_wait_whatever_the_limit() {
+        let mut store = store(|_| {});
+        let wishes = Wishes {
+            queued_for: Some(Duration::from_secs(60)),
+            ..Wishes::default()
+        };
+        let started = store
+            .start(
+                START,
+                Order {
+                    wishes,
+                    ..order("a")
+                },
+            )
+            .unwrap();
+        assert!(matches!(
+            started,
+            Started::Queued {
+                limit: Limit::Pipeline,
+                ..
+            }
+        ));
+        store.start(START, order("a")).unwrap();
+        store.advance(at(59));
+        assert_eq!(statuses(&store), "QC");
+        store.advance(at(60));
+        assert_eq!(statuses(&store), "RC");
+    }
+
+    #[test]
+    fn the_oldest_runs_that_are_over_make_room() {
+        let mut store = store(|settings| settings.runs_kept_max = 3);
+        for second in 0..10 {
+            store.advance(at(second * 30));
+            store.start(at(second * 30), order("a")).unwrap();
+        }
+        assert_eq!(store.count(), 3);
+        let numbers: Vec<u32> = store.runs_of("a").map(|run| run.run_number).collect();
+        assert_eq!(numbers, [8, 9, 10], "numbers go on");
+        assert_eq!(store.by_id.len(), 3);
+    }
+
+    #[test]
+    fn what_is_not_over_is_never_dropped() {
+        let mut store = store(|settings| settings.runs_kept_max = 2);
+        store.start(START, order("a")).unwrap();
+        store.start(START, order("a")).unwrap();
+        assert!(matches!(
+            store.start(START, order("a")),
+            Err(Refused::Full(_))
+        ));
+        let mut store = self::store(|settings| settings.run_bytes_max = 10_000);
+        let big = || Order {
+            description: Some("x".repeat(1_000)),
+            ..order("a")
+        };
+        let kept = (0..10)
+            .filter(|_| store.start(START, big()).is_ok())
+            .count();
+        assert_eq!(kept, 3, "bytes count as well");
+        let mut store = self::store(|settings| settings.pipelines_max = 1);
+        assert!(store.start(START, order("a")).is_ok());
+        assert!(matches!(
+            store.start(START, order("b")),
+            Err(Refused::Full(_))
+        ));
+    }
+
+    #[test]
+    fn outcomes_follow_their_weights_and_the_seed() {
+        let outcomes = |seed| {
+            let settings = Settings {
+                outcomes: vec![
+                    (RunStatus::Completed, 3),
+                    (RunStatus::Failed, 1),
+                    (RunStatus::Ignored, 0),
+                ],
+                concurrency: Concurrency {
+                    runs_max: None,
+                    exceed: Exceed::Abort,
+                },
+                run_duration: Duration::from_secs(1)..=Duration::from_secs(9),
+                ..Settings::default()
+            };
+            let mut store = Store::new(&settings, seed, START);
+            for _ in 0..400 {
+                store.start(START, order("a")).unwrap();
+            }
+            store.advance(at(9));
+            statuses(&store)
+        };
+        let first = outcomes(1);
+        let failed = first.matches('F').count();
+        assert!((60..140).contains(&failed), "{failed}");
+        assert!(!first.contains('R') && !first.contains('I'));
+        assert_eq!(first, outcomes(1));
+        assert_ne!(first, outcomes(2));
+    }
+
+    #[test]
+    fn a_failed_run_is_run_again_under_the_same_id() {
+        let mut store = store(limited(1, Exceed::Abort));
+        let wishes = Wishes {
+            ends: Some(RunStatus::Failed),
+            ..Wishes::default()
+        };
+        let Started::Running { run_id } = store
+            .start(
+                START,
+                Order {
+                    wishes,
+                    ..order("a")
+                },
+            )
+            .unwrap()
+        else {
+            panic!("queued");
+        };
+        assert_eq!(
+            store.retry(START, &run_id),
+            Some(Ok(None)),
+            "it is under way"
+        );
+        store.advance(at(20));
+        store.start(at(20), order("a")).unwrap();
+        assert_eq!(
+            store.retry(at(20), &run_id),
+            Some(Err(Refused::Busy(Limit::Pipeline)))
+        );
+        store.advance(at(40));
+        assert!(matches!(
+            store.retry(at(40), &run_id),
+            Some(Ok(Some(Started::Running { .. })))
+        ));
+        store.advance(at(60));
+        assert_eq!(store.count(), 2);
+        assert_eq!(store.run(&run_id).unwrap().ended_at, Some(at(60)));
+        assert_eq!(store.retry(at(60), "nobody"), None);
+    }
+
+    /// Whatever is done in whatever order, the counts say what the statuses say.
+    #[test]
+    fn counts_and_statuses_never_part() {
+        for seed in 0..50 {
+            let mut dice = Dice::new(seed, "store test", 0);
+            let mut store = store(|settings| {
+                let exceed = if seed % 2 == 0 {
+                    Exceed::Queue
+                } else {
+                    Exceed::Abort
+                };
+                limited(3, exceed)(settings);
+                settings.tenant_runs_max = (seed % 3 == 0).then_some(5);
+                settings.runs_kept_max = 40;
+                settings.outcomes = vec![
+                    (RunStatus::Completed, 4),
+                    (RunStatus::Failed, 2),
+                    (RunStatus::Paused, 1),
+                ];
+            });
+            let mut now = 0;
+            for _ in 0..400 {
+                now += dice.below(8);
+                store.advance(at(now));
+                let ids: Vec<String> = store.runs().map(|run| run.id.clone()).collect();
+                let any = usize::try_from(dice.below(ids.len().max(1) as u64)).unwrap();
+                match (dice.below(6), ids.get(any)) {
+                    (0, Some(id)) => {
+                        let to = RunStatus::ALL[usize::try_from(dice.below(8)).unwrap()];
+                        store.force(at(now), id, to);
+                    }
+                    (1, Some(id)) => {
+                        let _ = store.retry(at(now), id);
+                    }
+                    _ => {
+                        let pipeline = ["a", "b", "c"][usize::try_from(dice.below(3)).unwrap()];
+                        let _ = store.start(at(now), order(pipeline));
+                    }
+                }
+                check(&store);
+            }
+        }
+    }
+
+    fn check(store: &Store) {
+        let count = |wanted: &dyn Fn(&Run) -> bool| store.runs().filter(|run| wanted(run)).count();
+        assert_eq!(
+            store.under_way as usize,
+            count(&|run| run.status.is_under_way())
+        );
+        assert_eq!(store.over.len(), count(&|run| run.status.is_over()));
+        assert_eq!(store.bytes, store.runs().map(Run::bytes).sum::<usize>());
+        assert_eq!(store.by_id.len(), store.count());
+        assert_eq!(
+            store.events.len(),
+            store
+                .runs
+                .values()
+                .map(|kept| kept.ahead.len())
+                .sum::<usize>()
+        );
+        assert!(store.count() <= 40);
+        for (id, pipeline) in &store.pipelines {
+            assert_eq!(
+                pipeline.under_way as usize,
+                count(&|run| run.pipeline_id == *id && run.status.is_under_way())
+            );
+            assert_eq!(
+                pipeline.queue.len(),
+                count(&|run| run.pipeline_id == *id && run.status == RunStatus::Queued)
+            );
+            assert_eq!(pipeline.runs.len(), count(&|run| run.pipeline_id == *id));
+            assert_eq!(store.waiting.contains(id), !pipeline.queue.is_empty());
+        }
+    }
+}
