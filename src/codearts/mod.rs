@@ -51,6 +51,25 @@ pub trait CodeArts: Send + Sync + 'static {
     /// Sends one request that starts a run, and classes what comes back. Never sends it twice.
     fn start(&self, start: Start) -> impl Future<Output = Answer> + Send;
 
+    /// Looks for the run that bears a marker: the list of runs from `since` on, newest first, page by page; the details
+    /// of those that may be it; and the pipeline's queue. One look; spacing several is the caller's.
+    fn find(&self, find: Find) -> impl Future<Output = Sighting> + Send;
+
+    /// Looks at runs of one account, many pipelines a call where that serves. The answers are in the order of `runs`.
+    fn look(&self, runs: Vec<(PipelineAt, String)>) -> impl Future<Output = Vec<Look>> + Send;
+
+    /// The runs of a pipeline that are not over, its queue included, whoever started them.
+    fn under_way(&self, at: PipelineAt) -> impl Future<Output = Result<Vec<SeenRun>, Answer>> + Send;
+
+    /// Asks the service to stop a run, or to take it out of the queue if it waits there. The run is over only when a look
+    /// says so.
+    fn stop(
+        &self,
+        at: PipelineAt,
+        run_id: String,
+        queue_id: Option<String>,
+    ) -> impl Future<Output = Result<(), Answer>> + Send;
+
     /// From now on these accounts are known, and their secrets are read again when they are next needed. Requests
     /// under way go on with what they began with.
     fn use_accounts(&self, accounts: &BTreeMap<AccountName, Arc<Account>>);

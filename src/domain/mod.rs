@@ -17,6 +17,7 @@ pub mod plan;
 pub mod request;
 pub mod retry;
 pub mod schedule;
+pub mod sighting;
 pub mod zone;
 
 pub use request::RunRequest;
