@@ -59,7 +59,10 @@ pub trait CodeArts: Send + Sync + 'static {
     fn look(&self, runs: Vec<(PipelineAt, String)>) -> impl Future<Output = Vec<Look>> + Send;
 
     /// The runs of a pipeline that are not over, its queue included, whoever started them.
-    fn under_way(&self, at: PipelineAt) -> impl Future<Output = Result<Vec<SeenRun>, Answer>> + Send;
+    fn under_way(
+        &self,
+        at: PipelineAt,
+    ) -> impl Future<Output = Result<Vec<SeenRun>, Answer>> + Send;
 
     /// Asks the service to stop a run, or to take it out of the queue if it waits there. The run is over only when a look
     /// says so.

@@ -21,7 +21,7 @@ pub mod sighting;
 pub mod zone;
 
 pub use request::RunRequest;
-pub use retry::{Answer, AnswerKind, Retry};
+pub use retry::{Answer, AnswerKind, Doubt, OnDoubt, Policy, Retry};
 
 /// An instant on the wall clock.
 pub type Timestamp = DateTime<Utc>;
@@ -163,8 +163,8 @@ pub struct Entry {
     pub catch_up_max: u32,
     /// A tick not started this long after its due time is given up.
     pub deadline: Duration,
-    /// How refusals in passing are tried again.
-    pub retry: Retry,
+    /// What becomes of a tick that is not started at once.
+    pub policy: Policy,
     /// Whether it opens ticks at all.
     pub enabled: bool,
     /// No tick is due before this.
@@ -232,6 +232,16 @@ pub enum TickState {
         /// When the attempt was decided.
         at: Timestamp,
     },
+    /// The answer to an attempt was lost: its run is looked for, next at `look_at`.
+    Doubtful {
+        /// The next look is no earlier.
+        look_at: Timestamp,
+    },
+    /// The run was started and is followed to its end.
+    Running {
+        /// When we learned of it.
+        since: Timestamp,
+    },
     /// Over, for this reason.
     Ended {
         /// Why.
@@ -247,6 +257,8 @@ impl TickState {
         match self {
             Self::Waiting { .. } => "waiting",
             Self::Sent { .. } => "sent",
+            Self::Doubtful { .. } => "doubtful",
+            Self::Running { .. } => "running",
             Self::Ended { .. } => "ended",
         }
     }
@@ -261,7 +273,13 @@ impl TickState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The run was started.
+    /// The run ended well.
+    Succeeded,
+    /// The run failed.
+    Failed,
+    /// The run was canceled, or the service passed over it.
+    Canceled,
+    /// The run was started, and the entry's runs are not followed.
     Started,
     /// Its time passed while the daemon was away, and the entry's `catch_up` or `deadline` let it go.
     Missed,
@@ -273,13 +291,16 @@ pub enum Reason {
     GaveUp,
     /// Its entry was removed or switched off before it was sent.
     Withdrawn,
-    /// An answer was lost: the run may or may not have been started.
+    /// Nobody knows: an answer was lost and the run could not be looked for, or a run vanished.
     Unknown,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::Canceled,
         Self::Started,
         Self::Missed,
         Self::TooLate,
@@ -292,6 +313,9 @@ impl Reason {
     /// The reason's name in tables and JSON.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
             Self::Started => "started",
             Self::Missed => "missed",
             Self::TooLate => "too_late",
@@ -317,8 +341,32 @@ pub struct Run {
     pub queue_id: Option<String>,
     /// When we learned of it.
     pub started_at: Timestamp,
+    /// Its number within the pipeline (`run_number`), once seen.
+    pub number: Option<u64>,
     /// How it ended, in the service's own word, once known.
     pub outcome: Option<String>,
+    /// When it ended, by the service's clock, once known.
+    pub ended_at: Option<Timestamp>,
+    /// The first stage that failed, once known.
+    pub failed_stage: Option<String>,
+    /// Whether it was reported that it takes longer than `run_timeout`.
+    pub overdue: bool,
+}
+
+impl Run {
+    /// A run of which nothing is known yet but that it was started.
+    pub fn started(at: Timestamp) -> Self {
+        Self {
+            id: String::new(),
+            queue_id: None,
+            started_at: at,
+            number: None,
+            outcome: None,
+            ended_at: None,
+            failed_stage: None,
+            overdue: false,
+        }
+    }
 }
 
 /// Ticks that were dropped together: one row stands for all of them.
@@ -351,8 +399,8 @@ pub struct Tick {
     pub account: AccountName,
     /// What is sent; never a secret, only where it is to be found.
     pub request: RunRequest,
-    /// How it is tried again.
-    pub retry: Retry,
+    /// What becomes of it if it is not started at once.
+    pub policy: Policy,
     /// After this it is given up.
     pub deadline: Timestamp,
     /// Where it stands.
@@ -364,6 +412,8 @@ pub struct Tick {
     /// How many of the last answers, without a break, kept it waiting for a reason that does not count: unreachable,
     /// throttled, busy, unauthorized. They make the waits grow.
     pub holds: u32,
+    /// Since when its run is in doubt, and how often it was looked for; none when nothing is in doubt.
+    pub doubt: Option<Doubt>,
     /// The run that was started.
     pub run: Option<Run>,
     /// For a row that stands for dropped ticks: which.
@@ -434,6 +484,8 @@ pub struct Change {
 pub enum Ask {
     /// Start the run of this tick; its state is `Sent`, the attempt's number is its `attempts`.
     Start(Box<Tick>),
+    /// Look for the run of this tick by its marker; it is the look after `doubt.looks` others.
+    Find(Box<Tick>),
 }
 
 /// A new mark, or that there is to be none.
@@ -457,6 +509,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What to do, once this is stored.
     pub asks: Vec<Ask>,
+    /// Ticks whose runs are to be followed; named again each time, so that a restart forgets none.
+    pub running: Vec<Tick>,
     /// Decide again no later than this.
     pub wake_at: Option<Timestamp>,
     /// There is a tick ready to be sent, but no room for it now: decide again as soon as there is.

@@ -13,16 +13,20 @@ use super::pace::{Admit, Pace, REST_MAX};
 use super::retry::hashed_share;
 use super::schedule::Schedule;
 use super::{
-    AccountName, Answer, AnswerKind, Ask, Attempt, Change, Entry, EntryState, Mark, MarkChange,
-    Origin, Plan, Reason, RunRequest, Tick, TickId, TickState, Timestamp, after, rfc3339,
+    AccountName, Answer, Ask, Attempt, Change, Entry, EntryState, Mark, MarkChange, Origin, Plan,
+    Reason, Run, RunRequest, Tick, TickId, TickState, Timestamp, after, rfc3339,
 };
 
 mod difference;
+mod doubt;
 mod due;
+mod follow;
 mod verdict;
 
 pub use difference::{Difference, DifferenceKind, diff, starts_between};
+pub use doubt::{found, interrupted};
 use due::{next_look, open_due};
+pub use follow::{is_news, look_again, looked};
 use verdict::{Verdict, verdict};
 
 /// A tick found due no longer than this ago is on time, not missed, whatever `catch_up` says: a restart at the
@@ -122,7 +126,7 @@ pub fn plan_one(
 
 /// Decides about an entry that is no longer configured: it opens nothing more, and what waits ends as withdrawn. What
 /// is under way is followed to its end.
-pub fn withdraw(now: Timestamp, state: &EntryState) -> Plan {
+pub fn withdraw(now: Timestamp, state: &EntryState, room: &mut Room) -> Plan {
     let mut plan = Plan::default();
     if state.mark.is_some() {
         plan.mark = MarkChange::Clear;
@@ -131,6 +135,8 @@ pub fn withdraw(now: Timestamp, state: &EntryState) -> Plan {
         if let TickState::Waiting { .. } = tick.state {
             let note = format!("entry {} was removed from the configuration", tick.entry);
             end(now, tick.clone(), Reason::Withdrawn, note, &mut plan);
+        } else {
+            go_on_under_way(now, tick, room, &mut plan);
         }
     }
     plan
@@ -165,11 +171,25 @@ pub fn settle(
     let Some(tick) = state.open.iter().find(|tick| tick.id == *id).cloned() else {
         return plan;
     };
-    let started = matches!(answer.kind, AnswerKind::Started { .. });
+    let verdict = verdict(now, &tick, &answer);
     let TickState::Sent { at: sent_at } = tick.state else {
+        // It was given up for lost, and came all the same.
+        if let (Verdict::Started(run), None) = (verdict, &tick.run) {
+            let note = follow::started_note(&run);
+            go_with_run(
+                now,
+                Tick {
+                    run: Some(run),
+                    doubt: None,
+                    ..tick
+                },
+                note,
+                &mut plan,
+            );
+        }
         return plan;
     };
-    if tick.attempts != attempt && !started {
+    if tick.attempts != attempt {
         return plan;
     }
     let record = Attempt {
@@ -177,27 +197,29 @@ pub fn settle(
         number: attempt,
         sent_at,
         answered_at: Some(now),
-        answer: Some(answer.clone()),
+        answer: Some(answer),
     };
-    let mut tick = tick;
-    match verdict(now, &tick, &answer) {
+    match verdict {
         Verdict::Started(run) => {
-            let note = match &run.queue_id {
-                None => format!("run {} started", run.id),
-                Some(queue) => format!(
-                    "run {} accepted; it waits in the pipeline's queue as {queue}",
-                    run.id
-                ),
-            };
-            tick.run = Some(run);
-            end(now, tick, Reason::Started, note, &mut plan);
+            let note = follow::started_note(&run);
+            go_with_run(
+                now,
+                Tick {
+                    run: Some(run),
+                    ..tick
+                },
+                note,
+                &mut plan,
+            );
         }
+        Verdict::Doubt(note) => doubt::begin(now, tick, sent_at, note, &mut plan),
         Verdict::End(reason, note) => end(now, tick, reason, note, &mut plan),
         Verdict::Wait {
             not_before,
             counts,
             note,
         } => {
+            let mut tick = tick;
             if counts {
                 tick.refusals += 1;
                 tick.holds = 0;
@@ -219,23 +241,19 @@ pub fn settle(
     plan
 }
 
-/// At start: an attempt that was decided before we died may or may not have left. It is never sent again (P4).
-pub fn interrupted(now: Timestamp, state: &EntryState) -> Plan {
-    let mut plan = Plan::default();
-    for tick in &state.open {
-        if let TickState::Sent { .. } = tick.state {
-            let note = format!(
-                "the daemon stopped between sending attempt {} and recording its answer; {}",
-                tick.attempts, LOOK_YOURSELF
-            );
-            end(now, tick.clone(), Reason::Unknown, note, &mut plan);
-        }
+/// The run is there: it is followed to its end, or that it was started is the end.
+fn go_with_run(now: Timestamp, mut tick: Tick, note: String, plan: &mut Plan) {
+    if !tick.policy.follow {
+        return end(now, tick, Reason::Started, note, plan);
     }
-    plan
+    tick.state = TickState::Running { since: now };
+    tick.note = note;
+    plan.running.push(tick.clone());
+    plan.changes.push(Change {
+        tick,
+        attempt: None,
+    });
 }
-
-const LOOK_YOURSELF: &str = "a run may have been started, so it is not sent again: look for the tick's id in the \
-                             descriptions of the pipeline's latest runs";
 
 /// How far an entry's starts lie behind its due times: fixed by its name.
 pub fn spread_offset(entry: &Entry) -> Duration {
@@ -243,10 +261,19 @@ pub fn spread_offset(entry: &Entry) -> Duration {
     Duration::from_secs_f64((entry.spread.as_secs_f64() * share).floor())
 }
 
+/// Goes on with a tick whose run is or may be under way, whatever became of its entry.
+fn go_on_under_way(now: Timestamp, tick: &Tick, room: &mut Room, plan: &mut Plan) {
+    match tick.state {
+        TickState::Doubtful { .. } => doubt::go_on(now, tick, room, plan),
+        TickState::Running { .. } => plan.running.push(tick.clone()),
+        TickState::Waiting { .. } | TickState::Sent { .. } | TickState::Ended { .. } => {}
+    }
+}
+
 /// Goes on with a tick that is open.
 fn go_on(now: Timestamp, entry: &Entry, tick: &Tick, room: &mut Room, plan: &mut Plan) {
     let TickState::Waiting { not_before } = tick.state else {
-        return;
+        return go_on_under_way(now, tick, room, plan);
     };
     if !entry.enabled && tick.origin == Origin::Scheduled {
         return end(
@@ -287,7 +314,7 @@ fn go_on(now: Timestamp, entry: &Entry, tick: &Tick, room: &mut Room, plan: &mut
 }
 
 fn longest_wait(now: Timestamp, entry: &Entry, tick: &Tick) -> Timestamp {
-    after(now, tick.retry.max_backoff.max(REST_MAX)).max(after(tick.due, entry.spread))
+    after(now, tick.policy.retry.max_backoff.max(REST_MAX)).max(after(tick.due, entry.spread))
 }
 
 fn new_tick(now: Timestamp, entry: &Entry, due: Timestamp, id: TickId, origin: Origin) -> Tick {
@@ -299,7 +326,7 @@ fn new_tick(now: Timestamp, entry: &Entry, due: Timestamp, id: TickId, origin: O
         opened_at: now,
         account: entry.account.clone(),
         request: entry.request.clone(),
-        retry: entry.retry,
+        policy: entry.policy,
         deadline: after(due, entry.deadline),
         state: TickState::Waiting {
             not_before: match origin {
@@ -310,6 +337,7 @@ fn new_tick(now: Timestamp, entry: &Entry, due: Timestamp, id: TickId, origin: O
         attempts: 0,
         refusals: 0,
         holds: 0,
+        doubt: None,
         run: None,
         missed: None,
         note: String::new(),

@@ -44,6 +44,100 @@ impl Default for Retry {
     }
 }
 
+/// What is done after a doubtful attempt whose run was looked for and not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDoubt {
+    /// It is sent again, under the same marker.
+    Resend,
+    /// It is given up.
+    GiveUp,
+}
+
+/// What becomes of a tick that is not started at once, and of its run. It is kept with the tick: a reload changes the
+/// ticks to come.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// How it is tried again.
+    pub retry: Retry,
+    /// What follows a run that was looked for and not found.
+    pub on_doubt: OnDoubt,
+    /// How long a run is looked for before "not started" is believed.
+    pub settle: Duration,
+    /// Whether the run is followed to its end.
+    pub follow: bool,
+    /// A run that takes longer is reported.
+    pub run_timeout: Option<Duration>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            retry: Retry::default(),
+            on_doubt: OnDoubt::Resend,
+            settle: Duration::from_secs(180),
+            follow: true,
+            run_timeout: None,
+        }
+    }
+}
+
+/// A run that may or may not be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// When the attempt was decided whose run is looked for; of a caught-up tick, when it was due.
+    pub since: DateTime<Utc>,
+    /// How many looks found nothing. Counted, not timed: a clock can jump.
+    pub looks: u32,
+    /// How many looks in a row could not tell: they make the waits grow.
+    pub failures: u32,
+}
+
+/// The waits before the looks, as shares of `settle`; together they span it. A run that is listed at once is found at
+/// the first, one that is listed as late as `settle` at the last.
+const LOOK_SHARES: [f64; 5] = [0.02, 0.08, 0.15, 0.25, 0.5];
+/// How many looks have to find nothing before "not started" is believed.
+pub const LOOKS: u32 = LOOK_SHARES.len() as u32;
+/// Shortest wait before a look.
+const LOOK_WAIT_MIN: Duration = Duration::from_secs(1);
+/// Waits after a look that could not tell.
+const LOOK_FAILED_WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+impl Doubt {
+    /// A doubt that begins: nothing was looked at yet.
+    pub fn since(since: DateTime<Utc>) -> Self {
+        Self {
+            since,
+            looks: 0,
+            failures: 0,
+        }
+    }
+
+    /// How long to wait before the next look.
+    pub fn wait(&self, settle: Duration) -> Duration {
+        let failed = match self.failures {
+            0 => Duration::ZERO,
+            failures => {
+                let factor = 1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
+                LOOK_FAILED_WAIT
+                    .0
+                    .saturating_mul(factor)
+                    .min(LOOK_FAILED_WAIT.1)
+            }
+        };
+        let share = usize::try_from(self.looks)
+            .ok()
+            .and_then(|looks| LOOK_SHARES.get(looks));
+        let spaced = share.map_or(settle, |share| settle.mul_f64(*share));
+        failed.max(spaced).max(LOOK_WAIT_MIN)
+    }
+
+    /// Whether "not started" is to be believed.
+    pub fn is_settled(&self) -> bool {
+        self.looks >= LOOKS
+    }
+}
+
 /// What an answer says about the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

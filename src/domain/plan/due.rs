@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 
+use super::doubt::look_before_first_send;
 use super::{ON_TIME, Room, just_after, just_before, mark_at, new_tick, send_or_wait};
 use crate::domain::schedule::{Count, Schedule};
 use crate::domain::{
@@ -47,12 +48,13 @@ pub(super) fn open_due(
             Origin::Scheduled,
         );
         let late = now - due > TimeDelta::from_std(ON_TIME).unwrap_or_default();
-        let note = if late {
-            "due while the daemon was away; caught up"
+        if late && matches!(tick.state, TickState::Waiting { not_before } if not_before <= now) {
+            let note =
+                "due while the daemon was away; caught up, after a look whether it ran".to_owned();
+            look_before_first_send(now, tick, note, room, plan);
         } else {
-            "due"
-        };
-        send_or_wait(now, tick, note.to_owned(), room, plan);
+            send_or_wait(now, tick, "due".to_owned(), room, plan);
+        }
     }
 }
 

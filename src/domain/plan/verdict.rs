@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::LOOK_YOURSELF;
 use crate::domain::pace::REST_MAX;
 use crate::domain::{Answer, AnswerKind, Reason, Run, Tick, Timestamp, after, rfc3339};
 
 /// What an answer means.
 pub(super) enum Verdict {
     Started(Run),
+    Doubt(String),
     End(Reason, String),
     Wait {
         not_before: Timestamp,
@@ -21,6 +21,7 @@ pub(super) fn verdict(now: Timestamp, tick: &Tick, answer: &Answer) -> Verdict {
     let said = said(answer);
     let hold = |what: &str, least: Duration| {
         let wait = tick
+            .policy
             .retry
             .backoff(tick.holds + 1, tick.id.as_str())
             .max(least);
@@ -35,15 +36,13 @@ pub(super) fn verdict(now: Timestamp, tick: &Tick, answer: &Answer) -> Verdict {
         AnswerKind::Started { run_id, queue_id } => Verdict::Started(Run {
             id: run_id.clone(),
             queue_id: queue_id.clone(),
-            started_at: now,
-            outcome: None,
+            ..Run::started(now)
         }),
-        AnswerKind::Doubtful => Verdict::End(
-            Reason::Unknown,
-            format!("the answer was lost: {said}; {LOOK_YOURSELF}"),
-        ),
+        AnswerKind::Doubtful => {
+            Verdict::Doubt(format!("the answer was lost: {said}; looking for the run"))
+        }
         AnswerKind::Refused => Verdict::End(Reason::Refused, format!("refused: {said}")),
-        AnswerKind::RefusedInPassing if tick.refusals + 1 >= tick.retry.max_attempts => {
+        AnswerKind::RefusedInPassing if tick.refusals + 1 >= tick.policy.retry.max_attempts => {
             let note = format!(
                 "refused {} times, which is retry.max_attempts; last: {said}",
                 tick.refusals + 1
@@ -84,7 +83,7 @@ pub(super) fn verdict(now: Timestamp, tick: &Tick, answer: &Answer) -> Verdict {
 }
 
 /// The answer in a few words: status, code, message.
-fn said(answer: &Answer) -> String {
+pub(super) fn said(answer: &Answer) -> String {
     let status = answer.status.map(|status| format!("HTTP {status}"));
     let parts = [
         status.as_deref(),
