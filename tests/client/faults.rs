@@ -217,6 +217,21 @@ async fn a_server_that_closes_idle_connections_costs_no_run() {
 }
 
 #[tokio::test]
+async fn every_run_is_started_on_a_connection_of_its_own() {
+    let vault = Vault::new();
+    // This server would keep its connections.
+    let stub = Stub::new(|_| started()).await;
+    let client = client(account(&stub.url, vault.keys()));
+    for number in 0..5 {
+        assert_eq!(
+            ask(&client, &format!("t{number}")).await.kind.name(),
+            "started"
+        );
+    }
+    assert_eq!(stub.connections(), 5);
+}
+
+#[tokio::test]
 async fn no_fault_makes_it_send_a_run_twice() {
     let vault = Vault::new();
     // Every kind of end, in turn, with many at once.
@@ -292,9 +307,10 @@ async fn a_time_limit_that_strikes_at_any_moment_tells_the_truth() {
     let mut in_time = 0;
     for step in 0..400 {
         let marker = format!("t{step}");
-        match ask(&hurried, &marker).await.kind {
-            AnswerKind::NotSent => unsent.push(marker),
-            kind => in_time += usize::from(kind.name() == "started"),
+        let kind = ask(&hurried, &marker).await.kind;
+        in_time += usize::from(kind.name() == "started");
+        if kind == AnswerKind::NotSent {
+            unsent.push(marker);
         }
     }
     let patient = Account {
