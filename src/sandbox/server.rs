@@ -156,8 +156,8 @@ impl Sandbox {
     }
 
     /// The base address of every service it stands for, without a slash at the end.
-    pub fn base_url(&self) -> &str {
-        self.guide.base_url()
+    pub fn base_url(&self) -> String {
+        self.guide.base_url().to_owned()
     }
 
     /// What a person needs to use it.

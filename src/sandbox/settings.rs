@@ -8,12 +8,10 @@ use secrecy::SecretString;
 
 use super::faults::FaultRule;
 use super::run::RunStatus;
+/// The key that every sandbox knows; the client has it too.
+pub use crate::codearts::{SANDBOX_AK, SANDBOX_SK};
 use crate::domain::Timestamp;
 
-/// The access key that every sandbox knows.
-pub const SANDBOX_AK: &str = "SANDBOXACCESSKEY0001";
-/// The secret key that belongs to it. It opens nothing but sandboxes.
-pub const SANDBOX_SK: &str = "sandbox-secret-key";
 /// The account name of the IAM user that every sandbox knows.
 pub const SANDBOX_DOMAIN: &str = "sandbox";
 /// The name of that user.
