@@ -16,7 +16,7 @@ pub(super) struct Options {
     #[arg(value_name = "ENTRY", value_parser = |name: &str| EntryName::parse(name))]
     entries: Vec<EntryName>,
     /// Only ticks in this state
-    #[arg(long, value_name = "STATE", value_parser = ["waiting", "sent", "ended"])]
+    #[arg(long, value_name = "STATE", value_parser = ["waiting", "sent", "doubtful", "running", "ended"])]
     state: Option<String>,
     /// Only ticks that ended for this reason
     #[arg(long, value_name = "REASON", value_parser = reason)]
@@ -99,7 +99,10 @@ fn row(tick: &Tick) -> [String; 5] {
     };
     let state = match tick.state {
         TickState::Ended { reason, .. } => reason.name(),
-        TickState::Waiting { .. } | TickState::Sent { .. } => tick.state.name(),
+        TickState::Waiting { .. }
+        | TickState::Sent { .. }
+        | TickState::Doubtful { .. }
+        | TickState::Running { .. } => tick.state.name(),
     };
     [
         rfc3339(tick.due),
@@ -114,11 +117,17 @@ fn row(tick: &Tick) -> [String; 5] {
 pub(super) fn tick_json(tick: &Tick) -> Value {
     let (reason, ended_at) = match tick.state {
         TickState::Ended { reason, at } => (Some(reason.name()), Some(rfc3339(at))),
-        TickState::Waiting { .. } | TickState::Sent { .. } => (None, None),
+        TickState::Waiting { .. }
+        | TickState::Sent { .. }
+        | TickState::Doubtful { .. }
+        | TickState::Running { .. } => (None, None),
     };
     let not_before = match tick.state {
         TickState::Waiting { not_before } => Some(rfc3339(not_before)),
-        TickState::Sent { .. } | TickState::Ended { .. } => None,
+        TickState::Sent { .. }
+        | TickState::Doubtful { .. }
+        | TickState::Running { .. }
+        | TickState::Ended { .. } => None,
     };
     json!({
         "tick": tick.id,

@@ -80,6 +80,13 @@ fn tell(out: &mut impl Write, story: &Story) -> std::io::Result<()> {
     let state = match tick.state {
         TickState::Waiting { not_before } => format!("waiting, not before {}", rfc3339(not_before)),
         TickState::Sent { at } => format!("sent at {}, not answered yet", rfc3339(at)),
+        TickState::Doubtful { look_at } => {
+            format!(
+                "doubtful: its run is looked for, next at {}",
+                rfc3339(look_at)
+            )
+        }
+        TickState::Running { since } => format!("running since {}", rfc3339(since)),
         TickState::Ended { reason, at } => format!("ended at {}: {}", rfc3339(at), reason.name()),
     };
     writeln!(out, "tick      {}", tick.id)?;

@@ -105,7 +105,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
             ..
         } => ExitCode::SUCCESS,
         TickState::Ended { .. } => ExitCode::FAILURE,
-        TickState::Waiting { .. } | TickState::Sent { .. } => {
+        TickState::Waiting { .. }
+        | TickState::Sent { .. }
+        | TickState::Doubtful { .. }
+        | TickState::Running { .. } => {
             writeln!(
                 std::io::stderr(),
                 "{} was not started yet; a daemon on this ledger will go on with it",

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::config::Account;
 use crate::domain::request::{DESCRIPTION_CHARS_MAX, SecretRef, Source, VariableValue};
+use crate::domain::sighting::{Find, Look, PipelineAt, SeenRun, Sighting};
 use crate::domain::{AccountName, Answer, RunRequest};
 
 pub mod answer;

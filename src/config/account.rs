@@ -90,6 +90,8 @@ pub struct Account {
     pub connect_timeout: Duration,
     /// Longest wait for a whole exchange.
     pub request_timeout: Duration,
+    /// How long a run whose start was not answered is looked for before "not started" is believed.
+    pub settle: Duration,
 }
 
 /// What [`Account::proxy`] says when no proxy is to be used, whatever the environment says.
@@ -113,6 +115,7 @@ impl Account {
             ca_file: None,
             connect_timeout: self.connect_timeout,
             request_timeout: self.request_timeout,
+            settle: self.settle,
         }
     }
 }
@@ -121,6 +124,9 @@ impl Account {
 const METADATA_ENDPOINT: &str = "http://169.254.169.254";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const SETTLE: Duration = Duration::from_secs(180);
+/// A service that lists a run later than this cannot be worked with.
+const SETTLE_MAX: Duration = Duration::from_secs(6 * 3600);
 /// No exchange is waited for longer.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
@@ -137,8 +143,9 @@ pub(super) static KEYS: KeySet = KeySet {
         "ca_file",
         "connect_timeout",
         "request_timeout",
+        "settle",
     ],
-    later: &["max_running", "requests_per_second", "settle"],
+    later: &["max_running", "requests_per_second"],
     advice: &[
         ("ak", "it belongs under `credentials:`"),
         ("sk", "it belongs under `credentials:`"),
@@ -173,6 +180,7 @@ struct Keys {
     ca_file: Option<PathBuf>,
     connect_timeout: Option<Duration>,
     request_timeout: Option<Duration>,
+    settle: Option<Duration>,
 }
 
 /// Checks what stands under an account's name.
@@ -236,6 +244,9 @@ impl Keys {
             "request_timeout" => {
                 self.request_timeout = check.duration_within(value, key, least, most)
             }
+            "settle" => {
+                self.settle = check.duration_within(value, key, Duration::from_secs(1), SETTLE_MAX);
+            }
             _ => {}
         }
     }
@@ -294,6 +305,7 @@ fn finish(check: &mut Check<'_>, name: &AccountName, name_at: At, keys: Keys) ->
         ca_file: keys.ca_file,
         connect_timeout: keys.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         request_timeout: keys.request_timeout.unwrap_or(REQUEST_TIMEOUT),
+        settle: keys.settle.unwrap_or(SETTLE),
     })
 }
 

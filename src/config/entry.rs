@@ -15,6 +15,7 @@ use super::request;
 use super::text::Bound;
 use super::tree::{Pair, Shape, Value};
 use crate::domain::CatchUp;
+use crate::domain::OnDoubt;
 use crate::domain::cron::CronPattern;
 use crate::domain::request::{Source, Variable};
 use crate::domain::retry::Jitter;
@@ -48,6 +49,9 @@ pub(super) static KEYS: KeySet = KeySet {
         "catch_up_max",
         "deadline",
         "retry",
+        "on_doubt",
+        "follow",
+        "run_timeout",
         "enabled",
         "not_before",
         "not_after",
@@ -56,9 +60,6 @@ pub(super) static KEYS: KeySet = KeySet {
     ],
     later: &[
         "overlap",
-        "on_doubt",
-        "follow",
-        "run_timeout",
         "priority",
         "calendars",
         "only_on",
@@ -70,9 +71,9 @@ pub(super) static KEYS: KeySet = KeySet {
         "ping",
         "max_running",
         "requests_per_second",
-        "settle",
     ],
     advice: &[
+        ("settle", "it belongs to an account"),
         ("schedule", "when it is due is `cron`"),
         ("when", "when it is due is `cron`"),
         ("tz", "did you mean `timezone`?"),
@@ -94,7 +95,10 @@ pub(super) static KEYS: KeySet = KeySet {
             "jitter",
             "how starts are spread is `spread`; how retries are is `retry: { jitter: ... }`",
         ),
-        ("timeout", "how long a start is tried is `deadline`"),
+        (
+            "timeout",
+            "how long a start is tried is `deadline`; how long a run may take is `run_timeout`",
+        ),
         ("disabled", "did you mean `enabled: false`?"),
         ("retries", "did you mean `retry: { max_attempts: ... }`?"),
         ("tags", "did you mean `labels`?"),
@@ -148,6 +152,9 @@ pub(super) struct Keys<'t> {
     pub(super) catch_up_max: Option<Given<u32>>,
     pub(super) deadline: Option<Given<Duration>>,
     pub(super) retry: RetryKeys,
+    pub(super) on_doubt: Option<Given<OnDoubt>>,
+    pub(super) follow: Option<Given<bool>>,
+    pub(super) run_timeout: Option<Given<Duration>>,
     pub(super) enabled: Option<Given<bool>>,
     pub(super) not_before: Option<Given<Bound>>,
     pub(super) not_after: Option<Given<Bound>>,
@@ -219,6 +226,11 @@ impl<'t> Keys<'t> {
             }
             "deadline" => self.deadline = given(value, check.duration(value, key, SECOND)),
             "retry" => self.retry = RetryKeys::read(check, value),
+            "on_doubt" => self.on_doubt = given(value, check.word(value, key, &ON_DOUBTS)),
+            "follow" => self.follow = given(value, check.flag(value, key)),
+            "run_timeout" => {
+                self.run_timeout = given(value, check.duration(value, key, SECOND));
+            }
             "enabled" => self.enabled = given(value, check.flag(value, key)),
             "not_before" => self.not_before = given(value, check.bound(value, key)),
             "not_after" => self.not_after = given(value, check.bound(value, key)),
@@ -234,6 +246,7 @@ const CATCH_UPS: [(&str, CatchUp); 3] = [
     ("latest", CatchUp::Latest),
     ("all", CatchUp::All),
 ];
+const ON_DOUBTS: [(&str, OnDoubt); 2] = [("resend", OnDoubt::Resend), ("give_up", OnDoubt::GiveUp)];
 const JITTERS: [(&str, Jitter); 2] = [("full", Jitter::Full), ("none", Jitter::None)];
 
 impl RetryKeys {

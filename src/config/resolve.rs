@@ -17,7 +17,7 @@ use crate::domain::request::{DESCRIPTION_CHARS_MAX, Source, Variable, VariableVa
 use crate::domain::schedule::Schedule;
 use crate::domain::zone::Zone;
 use crate::domain::{
-    AccountName, CatchUp, Entry, EntryName, Retry, RunRequest, TickId, Timestamp, marker,
+    AccountName, CatchUp, Entry, EntryName, Policy, Retry, RunRequest, TickId, Timestamp, marker,
 };
 
 const CATCH_UP_MAX_DEFAULT: u32 = 100;
@@ -96,13 +96,20 @@ impl<'l, 't> Layers<'l, 't> {
         let schedule = self.schedule(check);
         let account = self.account(check, accounts);
         let request = self.request(check);
-        let retry = self.retry(check);
         let spread = self.spread(check);
-        let policy = self.policy();
+        let settle = match &account {
+            Ok(name) => accounts
+                .read
+                .get(name.as_str())
+                .map(|account| account.settle),
+            Err(_) => None,
+        };
+        let policy = self.policy(check, settle);
+        let manner = self.manner();
         let entry = (|| {
             let (not_before, not_after) = window?;
             let (spread, deadline) = spread?;
-            let (catch_up, catch_up_max, enabled, labels) = policy?;
+            let (catch_up, catch_up_max, enabled, labels) = manner?;
             Ok::<Entry, Refused>(Entry {
                 name: self.name.clone(),
                 schedule: schedule?,
@@ -112,7 +119,7 @@ impl<'l, 't> Layers<'l, 't> {
                 catch_up,
                 catch_up_max,
                 deadline,
-                retry: retry?,
+                policy: policy?,
                 enabled,
                 not_before,
                 not_after,
@@ -145,7 +152,26 @@ impl<'l, 't> Layers<'l, 't> {
         None
     }
 
-    fn policy(&self) -> Result<(CatchUp, u32, bool, BTreeSet<String>), Refused> {
+    fn policy(&self, check: &mut Check<'_>, settle: Option<Duration>) -> Result<Policy, Refused> {
+        let usual = Policy::default();
+        // Worked out first: it reports what is wrong.
+        let retry = self.retry(check)?;
+        Ok(Policy {
+            retry,
+            on_doubt: self
+                .value(|keys| &keys.on_doubt)?
+                .copied()
+                .unwrap_or(usual.on_doubt),
+            settle: settle.unwrap_or(usual.settle),
+            follow: self
+                .value(|keys| &keys.follow)?
+                .copied()
+                .unwrap_or(usual.follow),
+            run_timeout: self.value(|keys| &keys.run_timeout)?.copied(),
+        })
+    }
+
+    fn manner(&self) -> Result<(CatchUp, u32, bool, BTreeSet<String>), Refused> {
         self.value(|keys| &keys.allow_subminute)?;
         Ok((
             self.value(|keys| &keys.catch_up)?

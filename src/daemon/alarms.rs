@@ -30,6 +30,11 @@ impl Alarms {
         }
     }
 
+    /// The entries that have one.
+    pub(super) fn names(&self) -> Vec<EntryName> {
+        self.by_name.keys().cloned().collect()
+    }
+
     /// The earliest instant.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.by_time.first().map(|(at, _)| *at)

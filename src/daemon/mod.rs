@@ -14,21 +14,24 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinHandle, JoinSet};
 use tracing::{error, info, warn};
 
-use crate::codearts::{CodeArts, Start};
+use crate::codearts::CodeArts;
 use crate::config::{Config, SourceFile};
-use crate::domain::pace::{Admit, Pace};
-use crate::domain::plan::{self, Room};
-use crate::domain::{
-    AccountName, Answer, AnswerKind, Ask, Entry, EntryName, Plan, RunRequest, Tick, TickState,
-    Timestamp, after, rfc3339,
-};
+use crate::domain::pace::Pace;
+use crate::domain::plan;
+use crate::domain::{AccountName, Entry, EntryName, RunRequest, Tick, Timestamp, rfc3339};
 use crate::ledger::{Ledger, LedgerError};
 use crate::os::Clock;
 
 mod alarms;
+mod decide;
+mod follows;
+mod reload;
 mod report;
+mod requests;
 
 use alarms::Alarms;
+use follows::Follows;
+use requests::{Came, News, UnderWay, lost, woken_by};
 
 /// Most requests under way at once (P9).
 const IN_FLIGHT_MAX: usize = 64;
@@ -105,10 +108,12 @@ pub struct Daemon<L, C> {
     paces: BTreeMap<AccountName, Pace>,
     /// Entries with a tick that is ready but found no room, in the order in which they came.
     no_room: VecDeque<EntryName>,
-    requests: JoinSet<Answer>,
+    requests: JoinSet<Came>,
     under_way: HashMap<Id, UnderWay>,
-    /// Answers that are not stored yet: they survive a ledger that fails for a while.
-    unsettled: VecDeque<(UnderWay, Answer)>,
+    /// What has come and is not stored yet: it survives a ledger that fails for a while.
+    unsettled: VecDeque<News>,
+    /// Started runs, and when to look at each again.
+    follows: Follows,
     reload: Reload,
     trouble: Option<Trouble>,
     /// Only this tick is gone on with; everything else is left to the daemon that owns it.
@@ -123,13 +128,6 @@ impl<L, C> std::fmt::Debug for Daemon<L, C> {
             .field("under_way", &self.under_way.len())
             .finish_non_exhaustive()
     }
-}
-
-/// An attempt whose answer is awaited.
-#[derive(Debug, Clone)]
-struct UnderWay {
-    tick: Tick,
-    attempt: u32,
 }
 
 #[derive(Debug)]
@@ -162,7 +160,7 @@ enum Woken {
     Event(Event),
     Closed,
     Loaded(Result<Fresh, Vec<String>>),
-    Answered(Id, Answer),
+    Came(Id, Came),
 }
 
 impl<L: Ledger, C: CodeArts> Daemon<L, C> {
@@ -177,6 +175,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             requests: JoinSet::new(),
             under_way: HashMap::new(),
             unsettled: VecDeque::new(),
+            follows: Follows::default(),
             reload: Reload::Idle,
             trouble: None,
             only: None,
@@ -192,11 +191,12 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         self.begin().await?;
         loop {
             self.notice_clock();
-            self.settle_answers().await;
+            self.settle_news().await;
             self.decide_due().await;
+            self.look_at_runs();
             match self.wait(&mut events).await {
                 Woken::Time => {}
-                Woken::Answered(id, answer) => self.take_answer(id, answer),
+                Woken::Came(id, came) => self.take(id, came),
                 Woken::Event(Event::Reload { by }) => self.start_reload(&by),
                 Woken::Loaded(loaded) => self.finish_reload(loaded).await,
                 Woken::Event(Event::Stop { by }) => {
@@ -244,18 +244,19 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         for plan in plans {
             self.carry_out(&name, plan);
         }
+        // The run's id is what was wanted; a daemon follows the run.
         while self
             .only
             .as_ref()
-            .is_some_and(|only| !only.tick.state.is_ended())
+            .is_some_and(|only| only.tick.run.is_none() && !only.tick.state.is_ended())
         {
             match self.wait(events).await {
                 Woken::Time | Woken::Event(Event::Reload { .. }) | Woken::Loaded(_) => {}
-                Woken::Answered(id, answer) => self.take_answer(id, answer),
+                Woken::Came(id, came) => self.take(id, came),
                 Woken::Event(Event::Stop { .. }) | Woken::Closed => break,
             }
             self.notice_clock();
-            self.settle_answers().await;
+            self.settle_news().await;
             self.decide_due().await;
         }
         self.stop(events).await;
@@ -313,9 +314,14 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         if let Some(only) = &self.only {
             return self.alarms.set(&only.entry.name, Some(now));
         }
+        // Also those that are no longer configured and have a tick that is open.
+        for name in self.alarms.names() {
+            self.alarms.set(&name, Some(now));
+        }
         for name in self.parts.config.entries.keys() {
             self.alarms.set(name, Some(now));
         }
+        self.follows.look_at_all(now);
     }
 
     async fn wait(&mut self, events: &mut mpsc::Receiver<Event>) -> Woken {
@@ -337,9 +343,11 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
 
     fn sleep(&self) -> Duration {
         let now = self.parts.clock.now();
-        let until_alarm = self
-            .alarms
-            .next()
+        let looks = self.follows.next().filter(|_| self.only.is_none());
+        let until_alarm = [self.alarms.next(), looks]
+            .into_iter()
+            .flatten()
+            .min()
             .map_or(SLEEP_MAX, |at| (at - now).to_std().unwrap_or_default());
         match &self.trouble {
             // While the ledger fails, alarms that are due must not make the loop spin.
@@ -350,410 +358,28 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         }
     }
 
-    fn take_answer(&mut self, id: Id, answer: Answer) {
-        let mut answered = VecDeque::from([(id, answer)]);
-        while let Some(more) = self.requests.try_join_next_with_id() {
-            if let Woken::Answered(id, answer) = woken_by(more) {
-                answered.push_back((id, answer));
-            }
-        }
-        let now = self.parts.clock.now();
-        for (id, answer) in answered {
-            if let Some(under_way) = self.under_way.remove(&id) {
-                self.notice_skew(now, &answer);
-                self.pace(now, &under_way.tick, &answer);
-                self.unsettled.push_back((under_way, answer));
-            }
-        }
-    }
-
-    fn pace(&mut self, now: Timestamp, tick: &Tick, answer: &Answer) {
-        let TickState::Sent { at: sent_at } = tick.state else {
-            return;
-        };
-        let pace = self.paces.entry(tick.account.clone()).or_default();
-        if let Some(rest) = pace.answered(now, sent_at, answer)
-            && !rest.is_zero()
-        {
-            let why = answer.kind.name();
-            let account = tick.account.as_str();
-            warn!(
-                account,
-                "account {account} rests for {} s: {why}: {}",
-                rest.as_secs(),
-                answer.message
-            );
-        }
-        if *pace == Pace::default() {
-            self.paces.remove(&tick.account);
-        }
-    }
-
-    fn notice_skew(&mut self, now: Timestamp, answer: &Answer) {
-        let Some(theirs) = answer
-            .service_clock
-            .filter(|theirs| (now - *theirs).abs() > CLOCK_SKEW)
-        else {
-            return;
-        };
-        if self
-            .skew_reported_at
-            .is_none_or(|last| (now - last).abs() > TimeDelta::hours(1))
-        {
-            self.skew_reported_at = Some(now);
-            warn!(
-                "this machine's clock shows {}, the service's {}; signatures are refused from 15 minutes on: set the clock",
-                rfc3339(now),
-                rfc3339(theirs)
-            );
-        }
-    }
-
-    /// Stores what the answers that have come mean.
-    async fn settle_answers(&mut self) {
-        while !self.unsettled.is_empty() && !self.in_trouble() {
-            let names: Vec<EntryName> = self
-                .unsettled
-                .iter()
-                .map(|(sent, _)| sent.tick.entry.clone())
-                .collect();
-            let mut answers = self.unsettled.clone();
-            let decide = move |now, _: &EntryName, state: &_| match answers.pop_front() {
-                Some((sent, answer)) => {
-                    plan::settle(now, state, &sent.tick.id, sent.attempt, answer)
-                }
-                None => Plan::default(),
-            };
-            match self.parts.ledger.decide(names.clone(), decide).await {
-                Ok(plans) => {
-                    self.trouble = None;
-                    self.unsettled.clear();
-                    for (name, plan) in names.iter().zip(plans) {
-                        let wake_at = plan.wake_at;
-                        self.carry_out(name, plan);
-                        if let Some(at) = wake_at {
-                            self.alarms.bring_forward(name, at);
-                        }
-                    }
-                }
-                Err(failure @ LedgerError::Refused { .. }) => self.give_up_settling(&failure),
-                Err(failure) => {
-                    if self.trouble.is_none() {
-                        self.log_unsettled();
-                    }
-                    self.ledger_failed(&failure);
-                }
-            }
-        }
-    }
-
-    /// What can never be stored of one entry must not keep the others' answers from being stored.
-    fn give_up_settling(&mut self, failure: &LedgerError) {
-        error!("{failure}");
-        let LedgerError::Refused { entry, .. } = failure else {
-            return;
-        };
-        let others: VecDeque<_> = self
-            .unsettled
-            .iter()
-            .filter(|(sent, _)| sent.tick.entry != *entry)
-            .cloned()
-            .collect();
-        self.unsettled.retain(|(sent, _)| sent.tick.entry == *entry);
-        self.log_unsettled();
-        self.unsettled = others;
-    }
-
-    /// A run that could not be written down is at least in the log (P10).
-    fn log_unsettled(&self) {
-        for (sent, answer) in &self.unsettled {
-            if let AnswerKind::Started { run_id, .. } = &answer.kind {
-                let (entry, tick) = (sent.tick.entry.as_str(), sent.tick.id.as_str());
-                let request_id = answer.request_id.as_deref();
-                let pipeline_id = sent.tick.request.pipeline_id.as_str();
-                error!(
-                    entry,
-                    tick,
-                    attempt = sent.attempt,
-                    run_id,
-                    pipeline_id,
-                    request_id,
-                    "run {run_id} started, but it could not be written down yet"
-                );
-            }
-        }
-    }
-
-    /// Decides about every entry that is due and about those that waited for room, in one commit.
-    async fn decide_due(&mut self) {
-        if self.in_trouble() {
-            return;
-        }
-        let now = self.parts.clock.now();
-        let mut names = self.alarms.take_due(now);
-        names.extend(self.take_roomless(now));
-        let mut seen = BTreeSet::new();
-        names.retain(|name| seen.insert(name.clone()));
-        if names.is_empty() {
-            return;
-        }
-        while !names.is_empty() {
-            match self.decide(&names).await {
-                Ok(plans) => {
-                    self.trouble = None;
-                    for (name, plan) in names.iter().zip(plans) {
-                        self.alarms.set(name, plan.wake_at);
-                        self.carry_out(name, plan);
-                    }
-                    return;
-                }
-                Err(LedgerError::Refused { entry, why }) if names.contains(&entry) => {
-                    // What can never be stored of one entry must not silence the others.
-                    let again = after(now, REFUSED_AGAIN);
-                    error!(
-                        entry = entry.as_str(),
-                        "decided again at {}, because {why}",
-                        rfc3339(again)
-                    );
-                    names.retain(|name| *name != entry);
-                    self.alarms.set(&entry, Some(again));
-                }
-                Err(failure) => {
-                    for name in &names {
-                        self.alarms.set(name, Some(now));
-                    }
-                    return self.ledger_failed(&failure);
-                }
-            }
-        }
-    }
-
-    /// Decides about these entries in one commit.
-    async fn decide(&self, names: &[EntryName]) -> Result<Vec<Plan>, LedgerError> {
-        let entries = self.entries(names);
-        let only = self.only.as_ref().map(|only| only.tick.id.clone());
-        let mut room = self.room();
-        let decide = move |now, name: &EntryName, state: &_| match (entries.get(name), &only) {
-            (Some(entry), Some(tick)) => plan::plan_one(now, entry, state, tick, &mut room),
-            (Some(entry), None) => plan::plan(now, entry, state, &mut room),
-            (None, _) => plan::withdraw(now, state),
-        };
-        self.parts.ledger.decide(names.to_vec(), decide).await
-    }
-
-    fn entries(&self, names: &[EntryName]) -> HashMap<EntryName, Arc<Entry>> {
-        if let Some(only) = &self.only {
-            return HashMap::from([(only.entry.name.clone(), only.entry.clone())]);
-        }
-        names
-            .iter()
-            .filter_map(|name| Some((name.clone(), self.parts.config.entries.get(name)?.clone())))
-            .collect()
-    }
-
-    /// The entries that waited for room and may find some now. Those whose account is being probed keep waiting; one
-    /// whose account rests is looked at when the rest is over.
-    fn take_roomless(&mut self, now: Timestamp) -> Vec<EntryName> {
-        let mut slots = IN_FLIGHT_MAX.saturating_sub(self.under_way.len());
-        let mut taken = Vec::new();
-        for name in std::mem::take(&mut self.no_room) {
-            let account = match &self.only {
-                Some(only) => Some(&only.entry.account),
-                None => self
-                    .parts
-                    .config
-                    .entries
-                    .get(&name)
-                    .map(|entry| &entry.account),
-            };
-            let pace = account.and_then(|account| self.paces.get(account));
-            match pace.map_or(Admit::Go, |pace| pace.admit(now)) {
-                Admit::RestUntil(until) => self.alarms.bring_forward(&name, until),
-                Admit::AfterProbe => self.no_room.push_back(name),
-                Admit::Go if slots == 0 => self.no_room.push_back(name),
-                Admit::Go => {
-                    slots -= 1;
-                    taken.push(name);
-                }
-            }
-        }
-        taken
-    }
-
-    fn room(&self) -> Room {
-        Room {
-            slots: IN_FLIGHT_MAX.saturating_sub(self.under_way.len()),
-            paces: self.paces.clone(),
-        }
-    }
-
-    /// Does what a stored plan asks for. The only place where requests are sent from.
-    fn carry_out(&mut self, name: &EntryName, plan: Plan) {
-        report::plan(&plan);
-        if let Some(only) = &mut self.only {
-            for change in &plan.changes {
-                if change.tick.id == only.tick.id {
-                    only.tick = change.tick.clone();
-                }
-            }
-        }
-        if plan.wants_room && !self.no_room.contains(name) {
-            self.no_room.push_back(name.clone());
-        }
-        if self.only.is_some()
-            && let Some(at) = plan.wake_at
-        {
-            self.alarms.bring_forward(name, at);
-        }
-        for Ask::Start(tick) in plan.asks {
-            self.send(*tick);
-        }
-    }
-
-    fn send(&mut self, tick: Tick) {
-        if let Some(pace) = self.paces.get_mut(&tick.account) {
-            pace.sent();
-        }
-        let start = Start {
-            account: tick.account.clone(),
-            request: tick.request.clone(),
-            marker: tick.marker(self.parts.ledger.id()),
-        };
-        let service = self.parts.service.clone();
-        let task = self
-            .requests
-            .spawn(async move { service.start(start).await });
-        let attempt = tick.attempts;
-        self.under_way.insert(task.id(), UnderWay { tick, attempt });
-    }
-
-    fn in_trouble(&self) -> bool {
-        self.trouble
-            .as_ref()
-            .is_some_and(|trouble| tokio::time::Instant::now() < trouble.again_at)
-    }
-
-    /// Nothing is sent that could not be recorded: the entries stay due, and are decided again soon.
-    fn ledger_failed(&mut self, failure: &LedgerError) {
-        let failures = self
-            .trouble
-            .as_ref()
-            .map_or(0, |trouble| trouble.failures)
-            .saturating_add(1);
-        let wait = Duration::from_secs(1 << failures.min(6)).min(LEDGER_RETRY_MAX);
-        // The first failure at once, then now and then: a full disk must not fill the log as well.
-        if failures.is_power_of_two() {
-            error!(
-                "nothing is sent until the ledger works again; next try in {} s: {failure}",
-                wait.as_secs()
-            );
-        }
-        self.trouble = Some(Trouble {
-            failures,
-            again_at: tokio::time::Instant::now() + wait,
-        });
-    }
-
-    fn start_reload(&mut self, by: &str) {
-        match &mut self.reload {
-            Reload::Reading { again, .. } => {
-                info!("reload asked by {by} during another; the files are read once more after it");
-                *again = true;
-            }
-            Reload::Idle => {
-                info!("reloading the configuration, asked by {by}");
-                let loader = self.parts.loader.clone();
-                let task = tokio::task::spawn_blocking(move || loader());
-                self.reload = Reload::Reading { task, again: false };
-            }
-        }
-    }
-
-    async fn finish_reload(&mut self, loaded: Result<Fresh, Vec<String>>) {
-        let again = matches!(
-            std::mem::take(&mut self.reload),
-            Reload::Reading { again: true, .. }
-        );
-        match loaded {
-            Err(problems) => {
-                for problem in &problems {
-                    error!("{problem}");
-                }
-                error!(
-                    "reload refused with {} problems; the configuration that was loaded before stays",
-                    problems.len()
-                );
-            }
-            Ok(fresh) => self.swap(fresh).await,
-        }
-        if again {
-            self.start_reload("the request that came during the last one");
-        }
-    }
-
-    /// Takes a new configuration, all of it at once.
-    async fn swap(&mut self, fresh: Fresh) {
-        for warning in &fresh.warnings {
-            warn!("{warning}");
-        }
-        let differences = plan::diff(&self.parts.config.entries, &fresh.config.entries);
-        report::differences(&differences);
-        let now = self.parts.clock.now();
-        for name in self
-            .parts
-            .config
-            .entries
-            .keys()
-            .chain(fresh.config.entries.keys())
-        {
-            self.alarms.set(name, Some(now));
-        }
-        let mut config = fresh.config;
-        let starts = plan::starts_between(
-            &config.entries,
-            now,
-            after(now, Duration::from_secs(86_400)),
-        );
-        info!(
-            "configuration reloaded: {} entries, {} changed; {starts} starts in the coming 24 hours",
-            config.entries.len(),
-            differences.len()
-        );
-        // Ticks that wait may still name an account that is gone; it stays usable until the next start.
-        let mut accounts = std::mem::take(&mut self.parts.config.accounts);
-        accounts.append(&mut config.accounts.clone());
-        self.parts.service.use_accounts(&accounts);
-        config.accounts = accounts;
-        self.parts.config = config;
-        if let Err(failure) = self
-            .parts
-            .ledger
-            .keep_config(self.parts.config_key.clone(), fresh.files)
-            .await
-        {
-            warn!(
-                "the new configuration is in use, but could not be kept for a start with broken files: {failure}"
-            );
-        }
-    }
-
-    /// Ends in good order: no new requests; those under way get the grace time; what then has no answer is written
-    /// down as unknown. What waits stays in the ledger.
+    /// Ends in good order: no new requests; those under way get the grace time; what then has no answer is in
+    /// doubt, and is looked for by the next process. What waits stays in the ledger.
     async fn stop(&mut self, events: &mut mpsc::Receiver<Event>) {
         let end = tokio::time::Instant::now() + self.parts.grace;
-        if !self.requests.is_empty() {
+        let starts = self
+            .under_way
+            .values()
+            .filter(|under_way| under_way.is_start())
+            .count();
+        if starts > 0 {
             info!(
-                "waiting up to {} s for {} requests under way",
-                self.parts.grace.as_secs(),
-                self.requests.len()
+                "waiting up to {} s for {starts} requests under way",
+                self.parts.grace.as_secs()
             );
         }
-        while !self.requests.is_empty() {
+        // Looks are made again by the next process; only a start's answer is worth waiting for.
+        while self.under_way.values().any(UnderWay::is_start) {
             tokio::select! {
                 biased;
-                Some(answered) = self.requests.join_next_with_id() => {
-                    if let Woken::Answered(id, answer) = woken_by(answered) {
-                        self.take_answer(id, answer);
+                Some(came) = self.requests.join_next_with_id() => {
+                    if let Woken::Came(id, came) = woken_by(came) {
+                        self.take(id, came);
                     }
                 }
                 Some(Event::Stop { .. }) = events.recv() => break,
@@ -761,43 +387,25 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             }
         }
         self.requests.abort_all();
-        for (_, sent) in self.under_way.drain() {
-            self.unsettled
-                .push_back((sent, lost("pipecron was stopped before the answer came")));
+        for (_, under_way) in self.under_way.drain() {
+            if let UnderWay::Start(tick) = under_way {
+                self.unsettled.push_back(News::Answer(
+                    tick,
+                    lost("pipecron was stopped before the answer came"),
+                ));
+            }
         }
         // The last words: a ledger that is busy gets a few tries, then the log has to do.
         for _ in 0..3 {
             self.trouble = None;
-            self.settle_answers().await;
+            self.settle_news().await;
         }
         if !self.unsettled.is_empty() {
             self.log_unsettled();
             error!(
-                "{} answers could not be written down; those ticks end as unknown",
+                "{} answers could not be written down; the next start looks for those runs",
                 self.unsettled.len()
             );
         }
-    }
-}
-
-fn woken_by(answered: Result<(Id, Answer), tokio::task::JoinError>) -> Woken {
-    match answered {
-        Ok((id, answer)) => Woken::Answered(id, answer),
-        Err(failure) => Woken::Answered(
-            failure.id(),
-            lost(&format!("the request's task failed: {failure}")),
-        ),
-    }
-}
-
-fn lost(message: &str) -> Answer {
-    Answer {
-        kind: AnswerKind::Doubtful,
-        status: None,
-        code: None,
-        message: message.to_owned(),
-        request_id: None,
-        retry_after: None,
-        service_clock: None,
     }
 }

@@ -24,7 +24,8 @@ fn log_change(change: &Change) {
     let request_id = answer.and_then(|answer| answer.request_id.as_deref());
     let note = tick.note.as_str();
     match tick.state {
-        TickState::Ended {
+        TickState::Running { .. }
+        | TickState::Ended {
             reason: Reason::Started,
             ..
         } => {
@@ -37,6 +38,45 @@ fn log_change(change: &Change) {
                 pipeline_id,
                 request_id,
                 "{note}"
+            );
+        }
+        TickState::Ended {
+            reason: reason @ (Reason::Succeeded | Reason::Failed | Reason::Canceled),
+            ..
+        } => {
+            let run_id = tick.run.as_ref().map(|run| run.id.as_str());
+            let outcome = tick.run.as_ref().and_then(|run| run.outcome.as_deref());
+            let reason = reason.name();
+            if reason == Reason::Succeeded.name() {
+                info!(
+                    entry,
+                    tick = id,
+                    run_id,
+                    pipeline_id,
+                    outcome,
+                    reason,
+                    "{note}"
+                );
+            } else {
+                error!(
+                    entry,
+                    tick = id,
+                    run_id,
+                    pipeline_id,
+                    outcome,
+                    reason,
+                    "{note}"
+                );
+            }
+        }
+        TickState::Doubtful { .. } => {
+            warn!(
+                entry,
+                tick = id,
+                attempt,
+                pipeline_id,
+                request_id,
+                "in doubt: {note}"
             );
         }
         TickState::Ended {

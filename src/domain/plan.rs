@@ -14,7 +14,7 @@ use super::retry::hashed_share;
 use super::schedule::Schedule;
 use super::{
     AccountName, Answer, Ask, Attempt, Change, Entry, EntryState, Mark, MarkChange, Origin, Plan,
-    Reason, Run, RunRequest, Tick, TickId, TickState, Timestamp, after, rfc3339,
+    Reason, RunRequest, Tick, TickId, TickState, Timestamp, after, rfc3339,
 };
 
 mod difference;

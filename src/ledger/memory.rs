@@ -270,7 +270,10 @@ impl Rows {
 fn is_wanted(query: &HistoryQuery, tick: &Tick) -> bool {
     let reason = match tick.state {
         TickState::Ended { reason, .. } => Some(reason),
-        TickState::Waiting { .. } | TickState::Sent { .. } => None,
+        TickState::Waiting { .. }
+        | TickState::Sent { .. }
+        | TickState::Doubtful { .. }
+        | TickState::Running { .. } => None,
     };
     (query.entries.is_empty() || query.entries.contains(&tick.entry))
         && query

@@ -65,7 +65,7 @@ pub(super) fn effect(
             attempt.number, attempt.tick, tick.id
         ));
     }
-    if !tick.retry.multiplier.is_finite() {
+    if !tick.policy.retry.multiplier.is_finite() {
         return Err(format!("{} has a multiplier that is no number", tick.id));
     }
     let Some(stored) = stored else {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::domain::schedule::Schedule;
+use crate::domain::sighting::{Look, RunStatus, SeenRun, Sighting};
 use crate::domain::zone::Zone;
-use crate::domain::{CatchUp, EntryName, Retry};
+use crate::domain::{AnswerKind, CatchUp, EntryName, OnDoubt, Policy, Retry};
 
 struct World {
     now: Timestamp,
@@ -14,6 +15,11 @@ struct World {
     mark: Option<Mark>,
     ticks: Vec<Tick>,
     sent: Vec<(TickId, u32)>,
+    /// Looks that are asked for and not answered.
+    finds: Vec<(TickId, u32)>,
+    /// Whether each look is answered at once: nothing there.
+    nothing_there: bool,
+    running: Vec<TickId>,
     room: Room,
     wake_at: Option<Timestamp>,
 }
@@ -54,7 +60,10 @@ impl World {
                 catch_up: CatchUp::Latest,
                 catch_up_max: 100,
                 deadline: Duration::from_secs(6 * 3600),
-                retry: Retry::default(),
+                policy: Policy {
+                    follow: false,
+                    ..Policy::default()
+                },
                 enabled: true,
                 not_before: None,
                 not_after: None,
@@ -63,6 +72,9 @@ impl World {
             mark: None,
             ticks: Vec::new(),
             sent: Vec::new(),
+            finds: Vec::new(),
+            nothing_there: true,
+            running: Vec::new(),
             room: Room {
                 slots: 64,
                 paces: BTreeMap::new(),
@@ -126,21 +138,29 @@ impl World {
                 None => self.ticks.push(tick),
             }
         }
-        for Ask::Start(tick) in plan.asks {
-            assert!(self.now >= tick.due, "{} sent before its instant", tick.id);
-            self.sent.push((tick.id.clone(), tick.attempts));
+        for ask in plan.asks {
+            match ask {
+                Ask::Start(tick) => {
+                    assert!(self.now >= tick.due, "{} sent before its instant", tick.id);
+                    self.sent.push((tick.id.clone(), tick.attempts));
+                }
+                Ask::Find(tick) => self.finds.push((tick.id, tick.doubt.unwrap().looks)),
+            }
         }
+        self.running
+            .extend(plan.running.iter().map(|tick| tick.id.clone()));
         self.wake_at = plan.wake_at;
         self
     }
 
     /// What is left of the room beside the requests under way.
     fn free(&self) -> Room {
-        let under_way = self
+        let sent = self
             .ticks
             .iter()
             .filter(|tick| tick.state.name() == "sent")
             .count();
+        let under_way = sent + self.finds.len();
         Room {
             slots: self.room.slots.saturating_sub(under_way),
             paces: self.room.paces.clone(),
@@ -156,7 +176,31 @@ impl World {
             "deciding twice changed {} rows",
             again.changes.len()
         );
+        while self.nothing_there && !self.finds.is_empty() {
+            self.sees(Sighting::Absent);
+            let plan = super::plan(self.now, &self.entry, &self.state(), &mut self.free());
+            self.store(plan);
+        }
         self
+    }
+
+    /// The oldest look is answered.
+    fn sees(&mut self, sighting: Sighting) -> &mut Self {
+        let (id, looks) = self.finds.remove(0);
+        let plan = found(self.now, &self.state(), &id, looks, sighting);
+        self.store(plan)
+    }
+
+    fn looks(&mut self, look: Look) -> &mut Self {
+        let id = self.ticks.last().unwrap().id.clone();
+        let plan = looked(self.now, &self.state(), &id, &look);
+        self.store(plan)
+    }
+
+    /// Goes on to the next instant it wants to be woken at.
+    fn wakes(&mut self) -> &mut Self {
+        self.now = self.wake_at.unwrap().max(self.now);
+        self.decide()
     }
 
     fn go_to(&mut self, now: &str) -> &mut Self {
@@ -182,7 +226,7 @@ impl World {
     fn reasons(&self) -> Vec<&'static str> {
         let reason = |tick: &Tick| match tick.state {
             TickState::Ended { reason, .. } => reason.name(),
-            TickState::Waiting { .. } | TickState::Sent { .. } => tick.state.name(),
+            _ => tick.state.name(),
         };
         self.ticks.iter().map(reason).collect()
     }
@@ -404,7 +448,8 @@ fn spread_moves_the_start_and_not_the_due_time() {
 
 #[test]
 fn refusals_in_passing_are_counted_and_end() {
-    let mut world = World::at("2026-11-25T01:00:00Z").with(|entry| entry.retry.max_attempts = 3);
+    let mut world =
+        World::at("2026-11-25T01:00:00Z").with(|entry| entry.policy.retry.max_attempts = 3);
     world.decide().go_to("2026-11-25T02:00:00Z");
     for _ in 0..2 {
         world.answers(answer(AnswerKind::RefusedInPassing));
@@ -426,7 +471,7 @@ fn what_never_left_throttling_and_busy_count_against_the_deadline_alone() {
         AnswerKind::Unauthorized,
     ] {
         let mut world =
-            World::at("2026-11-25T01:00:00Z").with(|entry| entry.retry.max_attempts = 1);
+            World::at("2026-11-25T01:00:00Z").with(|entry| entry.policy.retry.max_attempts = 1);
         world.decide().go_to("2026-11-25T02:00:00Z");
         for round in 0..400 {
             assert!(round < 399, "{kind:?} never ends");
@@ -462,33 +507,249 @@ fn retry_after_is_obeyed() {
     assert!(world.wake_at.unwrap() >= at("2026-11-25T02:01:30Z"));
 }
 
-#[test]
-fn a_doubtful_tick_ends_as_unknown_and_is_never_sent_again() {
+fn seen(run_id: &str, status: &str) -> SeenRun {
+    SeenRun {
+        run_id: run_id.to_owned(),
+        number: Some(7),
+        status: Some(RunStatus(status.to_owned())),
+        started_at: None,
+        ended_at: None,
+        queue_id: None,
+        description: None,
+        failed_stage: None,
+    }
+}
+
+fn in_doubt() -> World {
     let mut world = World::at("2026-11-25T01:00:00Z");
+    world.nothing_there = false;
     world
         .decide()
         .go_to("2026-11-25T02:00:00Z")
         .answers(answer(AnswerKind::Doubtful));
     world
-        .go_to("2026-11-25T02:30:00Z")
-        .go_to("2026-11-25T07:00:00Z");
-    assert_eq!((world.reasons(), world.sent.len()), (vec!["unknown"], 1));
 }
 
 #[test]
-fn an_attempt_under_way_when_we_died_is_unknown_and_what_waited_goes_on() {
+fn a_lost_answer_is_never_sent_again_before_looks_that_span_settle_found_nothing() {
+    let mut world = in_doubt();
+    for look in 0..5 {
+        assert_eq!(
+            (world.reasons(), world.sent.len()),
+            (vec!["doubtful"], 1),
+            "look {look}"
+        );
+        world.wakes().sees(Sighting::Absent);
+    }
+    assert!(world.now >= at("2026-11-25T02:03:00Z"), "{}", world.now);
+    assert_eq!(world.reasons(), ["waiting"]);
+    world.decide();
+    assert_eq!(
+        world.dues(),
+        ["2026-11-25T02:00:00Z 1", "2026-11-25T02:00:00Z 2"]
+    );
+}
+
+#[test]
+fn a_run_found_by_its_marker_is_adopted_even_at_the_last_look() {
+    let mut world = in_doubt();
+    for _ in 0..4 {
+        world.wakes().sees(Sighting::Absent);
+    }
+    world
+        .wakes()
+        .sees(Sighting::Found(Box::new(seen("r7", "RUNNING"))));
+    assert_eq!((world.reasons(), world.sent.len()), (vec!["started"], 1));
+    let run = world.ticks[0].run.as_ref().unwrap();
+    assert_eq!((run.id.as_str(), run.number), ("r7", Some(7)));
+}
+
+#[test]
+fn on_doubt_give_up_never_sends_again() {
+    let mut world = in_doubt();
+    world.ticks[0].policy.on_doubt = OnDoubt::GiveUp;
+    for _ in 0..5 {
+        world.wakes().sees(Sighting::Absent);
+    }
+    world.go_to("2026-11-25T07:00:00Z");
+    assert_eq!((world.reasons(), world.sent.len()), (vec!["gave_up"], 1));
+}
+
+#[test]
+fn looks_that_cannot_tell_count_for_nothing_and_end_as_unknown_in_the_end() {
+    for sighting in [
+        Sighting::Unexplained("a queue record".to_owned()),
+        Sighting::Failed(answer(AnswerKind::NotSent)),
+    ] {
+        let mut world = in_doubt();
+        for round in 0..500 {
+            assert!(round < 499, "{sighting:?} never ends");
+            if world.reasons() == ["doubtful"] {
+                world.wakes();
+            }
+            if world.finds.is_empty() {
+                break;
+            }
+            world.sees(sighting.clone());
+        }
+        assert_eq!((world.reasons(), world.sent.len()), (vec!["unknown"], 1));
+        assert!(world.now > at("2026-11-25T08:00:00Z"), "{}", world.now);
+    }
+}
+
+#[test]
+fn an_answer_to_an_older_look_changes_nothing_unless_it_tells_of_the_run() {
+    let mut world = in_doubt();
+    world.wakes();
+    let (id, looks) = world.finds[0].clone();
+    world.sees(Sighting::Absent);
+    let plan = found(world.now, &world.state(), &id, looks, Sighting::Absent);
+    assert_eq!(plan, Plan::default());
+    let plan = found(
+        world.now,
+        &world.state(),
+        &id,
+        looks,
+        Sighting::Found(Box::new(seen("r1", "RUNNING"))),
+    );
+    world.store(plan);
+    assert_eq!(world.reasons(), ["started"]);
+}
+
+#[test]
+fn absence_is_believed_only_before_the_deadline_for_a_new_attempt() {
+    let mut world = in_doubt();
+    world.ticks[0].deadline = at("2026-11-25T02:01:00Z");
+    for _ in 0..5 {
+        world.wakes().sees(Sighting::Absent);
+    }
+    assert_eq!((world.reasons(), world.sent.len()), (vec!["too_late"], 1));
+}
+
+#[test]
+fn an_attempt_under_way_when_we_died_is_in_doubt_and_what_waited_goes_on() {
     let mut world = World::at("2026-11-25T01:00:00Z");
+    world.nothing_there = false;
     world.decide().go_to("2026-11-25T02:00:00Z");
     let plan = interrupted(world.now, &world.state());
-    world.store(plan).go_to("2026-11-25T02:00:10Z");
-    assert_eq!((world.reasons(), world.sent.len()), (vec!["unknown"], 1));
+    world.store(plan);
+    assert_eq!(world.reasons(), ["doubtful"]);
+    world
+        .wakes()
+        .sees(Sighting::Found(Box::new(seen("r1", "RUNNING"))));
+    assert_eq!((world.reasons(), world.sent.len()), (vec!["started"], 1));
     world
         .go_to("2026-11-26T02:00:00Z")
         .answers(answer(AnswerKind::NotSent));
-    let plan = interrupted(world.now, &world.state());
-    assert_eq!(plan, Plan::default());
+    assert_eq!(interrupted(world.now, &world.state()), Plan::default());
     world.go_to("2026-11-26T02:30:00Z");
     assert_eq!(world.dues().last().unwrap(), "2026-11-26T02:00:00Z 2");
+}
+
+#[test]
+fn a_look_that_died_with_us_is_made_again_after_the_restart() {
+    let mut world = in_doubt();
+    world.wakes();
+    world.finds.clear();
+    let plan = interrupted(world.now, &world.state());
+    world.store(plan);
+    world.wakes();
+    assert_eq!(world.finds.len(), 1);
+    assert!(world.now < at("2026-11-25T02:01:00Z"), "{}", world.now);
+}
+
+#[test]
+fn a_caught_up_tick_is_looked_for_before_its_first_attempt() {
+    let mut world = World::at("2026-11-24T04:00:00Z");
+    world.nothing_there = false;
+    world.decide().go_to("2026-11-25T03:00:00Z");
+    assert_eq!(
+        (world.reasons(), world.sent.len(), world.finds.len()),
+        (vec!["doubtful"], 0, 1)
+    );
+    world.sees(Sighting::Found(Box::new(seen("r1", "COMPLETED"))));
+    assert_eq!(
+        (world.reasons(), world.sent.len()),
+        (vec!["started"], 0),
+        "a restored backup starts nothing twice"
+    );
+    world
+        .go_to("2026-11-26T03:00:00Z")
+        .sees(Sighting::Absent)
+        .decide();
+    assert_eq!(world.dues(), ["2026-11-26T02:00:00Z 1"]);
+    assert_eq!(world.ticks[1].refusals, 0);
+}
+
+fn running() -> World {
+    let mut world = World::at("2026-11-25T01:00:00Z");
+    world.entry.policy.follow = true;
+    world.entry.policy.run_timeout = Some(Duration::from_secs(3600));
+    world
+        .decide()
+        .go_to("2026-11-25T02:00:00Z")
+        .answers(started("r1"));
+    world
+}
+
+#[test]
+fn a_followed_run_ends_as_the_service_says() {
+    for (status, reason) in [
+        ("COMPLETED", "succeeded"),
+        ("FAILED", "failed"),
+        ("CANCELED", "canceled"),
+        ("IGNORED", "canceled"),
+    ] {
+        let mut world = running();
+        assert_eq!((world.reasons(), world.running.len()), (vec!["running"], 1));
+        world.looks(Look::Seen(Box::new(seen("r1", "RUNNING"))));
+        for going_on in ["RUNNING", "PAUSED", "SUSPEND", "INIT", "A_NEW_WORD"] {
+            world.looks(Look::Seen(Box::new(seen("r1", going_on))));
+            assert_eq!(world.reasons(), ["running"], "{going_on}");
+        }
+        world.looks(Look::Seen(Box::new(seen("r1", status))));
+        assert_eq!(world.reasons(), [reason]);
+        assert_eq!(
+            world.ticks[0].run.as_ref().unwrap().outcome.as_deref(),
+            Some(status)
+        );
+    }
+}
+
+#[test]
+fn a_run_that_takes_too_long_is_reported_once_and_followed_on() {
+    let mut world = running();
+    world.looks(Look::Seen(Box::new(seen("r1", "RUNNING"))));
+    world.now = at("2026-11-25T03:00:01Z");
+    let look = Look::Seen(Box::new(seen("r1", "RUNNING")));
+    let plan = looked(world.now, &world.state(), &world.ticks[0].id.clone(), &look);
+    assert!(plan.changes[0].tick.note.contains("overdue"), "{plan:?}");
+    world.store(plan);
+    assert_eq!(
+        looked(world.now, &world.state(), &world.ticks[0].id.clone(), &look),
+        Plan::default()
+    );
+    assert_eq!(world.reasons(), ["running"]);
+}
+
+#[test]
+fn a_run_that_is_listed_late_is_waited_for_and_one_that_vanished_is_unknown() {
+    let mut world = running();
+    world.looks(Look::Vanished);
+    assert_eq!(world.reasons(), ["running"]);
+    world.now = at("2026-11-25T02:30:00Z");
+    world.looks(Look::Vanished);
+    assert_eq!(world.reasons(), ["unknown"]);
+}
+
+#[test]
+fn looks_at_a_run_are_quick_at_first_and_slow_later() {
+    let run = crate::domain::Run::started(at("2026-11-25T02:00:00Z"));
+    let wait = |now: &str| (look_again(at(now), &run) - at(now)).num_seconds();
+    assert_eq!(wait("2026-11-25T02:00:10Z"), 5);
+    assert_eq!(wait("2026-11-25T02:20:00Z"), 60);
+    assert_eq!(wait("2026-11-26T02:00:00Z"), 120);
+    assert_eq!(wait("2026-11-25T01:00:00Z"), 5, "a clock that was set back");
 }
 
 #[test]
@@ -575,7 +836,7 @@ fn a_removed_entry_withdraws_what_waits_and_keeps_what_is_under_way() {
         &mut world.room.clone(),
     );
     world.store(open);
-    let plan = withdraw(world.now, &world.state());
+    let plan = withdraw(world.now, &world.state(), &mut world.room.clone());
     world.store(plan);
     assert_eq!(world.reasons(), ["withdrawn", "sent"]);
     assert_eq!(world.mark, None);

@@ -53,7 +53,8 @@ pub(super) fn verdict(now: Timestamp, tick: &Tick, answer: &Answer) -> Verdict {
             let least = answer.retry_after.unwrap_or_default().min(REST_MAX);
             let not_before = after(
                 now,
-                tick.retry
+                tick.policy
+                    .retry
                     .backoff(tick.refusals + 1, tick.id.as_str())
                     .max(least),
             );

@@ -19,9 +19,9 @@ use super::fault::RowError;
 type Result<T> = std::result::Result<T, RowError>;
 
 /// The columns that `tick` reads, in its order.
-const COLUMNS: &str = "t.id, t.entry, t.due, t.origin, t.opened_at, t.account, t.request, t.retry, t.deadline, \
-     t.state, t.state_at, t.reason, t.attempts, t.refusals, t.holds, t.missed, t.note, \
-     r.run_id, r.queue_id, r.started_at, r.outcome";
+const COLUMNS: &str = "t.id, t.entry, t.due, t.origin, t.opened_at, t.account, t.request, t.policy, t.deadline, \
+     t.state, t.state_at, t.reason, t.attempts, t.refusals, t.holds, t.doubt, t.missed, t.note, \
+     r.run_id, r.queue_id, r.started_at, r.number, r.outcome, r.ended_at, r.failed_stage, r.overdue";
 
 /// Where they are.
 const ALL: &str = "ticks t LEFT JOIN runs r ON r.tick = t.seq";
@@ -153,9 +153,9 @@ fn open(conn: &Connection, tick: &Tick) -> Result<i64> {
     let (at, reason) = state_columns(tick.state);
     let inserted = conn
         .prepare_cached(
-            "INSERT INTO ticks (id, entry, due, origin, opened_at, account, request, retry, deadline, state, \
-             state_at, reason, attempts, refusals, holds, missed, note) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            "INSERT INTO ticks (id, entry, due, origin, opened_at, account, request, policy, deadline, state, \
+             state_at, reason, attempts, refusals, holds, doubt, missed, note) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .insert(params![
             tick.id.as_str(),
@@ -165,7 +165,7 @@ fn open(conn: &Connection, tick: &Tick) -> Result<i64> {
             nanos(tick.opened_at),
             tick.account.as_str(),
             json(&tick.request)?,
-            json(&tick.retry)?,
+            json(&tick.policy)?,
             nanos(tick.deadline),
             tick.state.name(),
             nanos(at),
@@ -173,6 +173,7 @@ fn open(conn: &Connection, tick: &Tick) -> Result<i64> {
             tick.attempts,
             tick.refusals,
             tick.holds,
+            tick.doubt.as_ref().map(json).transpose()?,
             tick.missed.as_ref().map(json).transpose()?,
             tick.note,
         ]);
@@ -188,14 +189,14 @@ fn open(conn: &Connection, tick: &Tick) -> Result<i64> {
 fn update(conn: &Connection, seq: i64, tick: &Tick) -> Result<()> {
     let (at, reason) = state_columns(tick.state);
     conn.prepare_cached(
-        "UPDATE ticks SET account = ?2, request = ?3, retry = ?4, deadline = ?5, state = ?6, state_at = ?7, \
-         reason = ?8, attempts = ?9, refusals = ?10, holds = ?11, missed = ?12, note = ?13 WHERE seq = ?1",
+        "UPDATE ticks SET account = ?2, request = ?3, policy = ?4, deadline = ?5, state = ?6, state_at = ?7, \
+         reason = ?8, attempts = ?9, refusals = ?10, holds = ?11, doubt = ?12, missed = ?13, note = ?14 WHERE seq = ?1",
     )?
     .execute(params![
         seq,
         tick.account.as_str(),
         json(&tick.request)?,
-        json(&tick.retry)?,
+        json(&tick.policy)?,
         nanos(tick.deadline),
         tick.state.name(),
         nanos(at),
@@ -203,6 +204,7 @@ fn update(conn: &Connection, seq: i64, tick: &Tick) -> Result<()> {
         tick.attempts,
         tick.refusals,
         tick.holds,
+        tick.doubt.as_ref().map(json).transpose()?,
         tick.missed.as_ref().map(json).transpose()?,
         tick.note,
     ])?;
@@ -216,16 +218,22 @@ fn put_run(conn: &Connection, seq: i64, run: Option<&Run>) -> Result<()> {
         return Ok(());
     };
     conn.prepare_cached(
-        "INSERT INTO runs (tick, run_id, queue_id, started_at, outcome) VALUES (?1, ?2, ?3, ?4, ?5) \
+        "INSERT INTO runs (tick, run_id, queue_id, started_at, number, outcome, ended_at, failed_stage, overdue) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
          ON CONFLICT (tick) DO UPDATE SET run_id = excluded.run_id, queue_id = excluded.queue_id, \
-         started_at = excluded.started_at, outcome = excluded.outcome",
+         started_at = excluded.started_at, number = excluded.number, outcome = excluded.outcome, \
+         ended_at = excluded.ended_at, failed_stage = excluded.failed_stage, overdue = excluded.overdue",
     )?
     .execute(params![
         seq,
         run.id,
         run.queue_id,
         nanos(run.started_at),
-        run.outcome
+        run.number.map(u64::cast_signed),
+        run.outcome,
+        run.ended_at.map(nanos),
+        run.failed_stage,
+        run.overdue,
     ])?;
     Ok(())
 }
@@ -418,7 +426,7 @@ fn tick(row: &Row<'_>) -> Result<Tick> {
         opened_at: instant(cells.next()?),
         account: account_name(&cells.next::<String>()?)?,
         request: from_json(&id, &cells.next::<String>()?)?,
-        retry: from_json(&id, &cells.next::<String>()?)?,
+        policy: from_json(&id, &cells.next::<String>()?)?,
         deadline: instant(cells.next()?),
         state: tick_state(
             &id,
@@ -429,6 +437,10 @@ fn tick(row: &Row<'_>) -> Result<Tick> {
         attempts: cells.next()?,
         refusals: cells.next()?,
         holds: cells.next()?,
+        doubt: cells
+            .next::<Option<String>>()?
+            .map(|text| from_json(&id, &text))
+            .transpose()?,
         missed: cells
             .next::<Option<String>>()?
             .map(|text| from_json(&id, &text))
@@ -443,12 +455,20 @@ fn run(cells: &mut Cells<'_>) -> Result<Option<Run>> {
     let id: Option<String> = cells.next()?;
     let queue_id = cells.next()?;
     let started_at: Option<i64> = cells.next()?;
+    let number: Option<i64> = cells.next()?;
     let outcome = cells.next()?;
+    let ended_at: Option<i64> = cells.next()?;
+    let failed_stage = cells.next()?;
+    let overdue: Option<bool> = cells.next()?;
     Ok(id.zip(started_at).map(|(id, started_at)| Run {
         id,
         queue_id,
         started_at: instant(started_at),
+        number: number.map(i64::cast_unsigned),
         outcome,
+        ended_at: ended_at.map(instant),
+        failed_stage,
+        overdue: overdue.unwrap_or_default(),
     }))
 }
 
@@ -504,6 +524,8 @@ fn state_columns(state: TickState) -> (Timestamp, Option<&'static str>) {
     match state {
         TickState::Waiting { not_before } => (not_before, None),
         TickState::Sent { at } => (at, None),
+        TickState::Doubtful { look_at } => (look_at, None),
+        TickState::Running { since } => (since, None),
         TickState::Ended { reason, at } => (at, Some(reason.name())),
     }
 }
@@ -512,6 +534,8 @@ fn tick_state(id: &str, state: &str, at: Timestamp, reason: Option<&str>) -> Res
     match (state, reason) {
         ("waiting", None) => Ok(TickState::Waiting { not_before: at }),
         ("sent", None) => Ok(TickState::Sent { at }),
+        ("doubtful", None) => Ok(TickState::Doubtful { look_at: at }),
+        ("running", None) => Ok(TickState::Running { since: at }),
         ("ended", Some(name)) => Reason::from_name(name)
             .map(|reason| TickState::Ended { reason, at })
             .ok_or_else(|| {

@@ -47,14 +47,15 @@ CREATE TABLE ticks (
     opened_at  INTEGER NOT NULL,
     account    TEXT NOT NULL,
     request    TEXT NOT NULL,           -- JSON; never a secret, only where it is found
-    retry      TEXT NOT NULL,           -- JSON
+    policy     TEXT NOT NULL,           -- JSON
     deadline   INTEGER NOT NULL,
     state      TEXT NOT NULL,
-    state_at   INTEGER NOT NULL,        -- waiting: not before; sent and ended: when that was decided
+    state_at   INTEGER NOT NULL,        -- waiting: not before; doubtful: the next look; else when that was decided
     reason     TEXT,
     attempts   INTEGER NOT NULL,
     refusals   INTEGER NOT NULL,
     holds      INTEGER NOT NULL,
+    doubt      TEXT,                    -- JSON, of a tick whose run is looked for
     missed     TEXT,                    -- JSON, of a row that stands for dropped ticks
     note       TEXT NOT NULL,
     CHECK ((state = 'ended') = (reason IS NOT NULL))
@@ -80,7 +81,11 @@ CREATE TABLE runs (
     run_id     TEXT NOT NULL,
     queue_id   TEXT,
     started_at INTEGER NOT NULL,
-    outcome    TEXT
+    number     INTEGER,
+    outcome    TEXT,
+    ended_at   INTEGER,
+    failed_stage TEXT,
+    overdue    INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE notes (

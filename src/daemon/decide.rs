@@ -1,0 +1,146 @@
+//! Deciding about what is due, in one commit, and what becomes of the loop when that fails.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::error;
+
+use super::{Daemon, IN_FLIGHT_MAX, LEDGER_RETRY_MAX, REFUSED_AGAIN, Trouble};
+use crate::codearts::CodeArts;
+use crate::domain::pace::Admit;
+use crate::domain::plan::{self, Room};
+use crate::domain::{Entry, EntryName, Plan, Timestamp, after, rfc3339};
+use crate::ledger::{Ledger, LedgerError};
+
+impl<L: Ledger, C: CodeArts> Daemon<L, C> {
+    /// Decides about every entry that is due and about those that waited for room, in one commit.
+    pub(super) async fn decide_due(&mut self) {
+        if self.in_trouble() {
+            return;
+        }
+        let now = self.parts.clock.now();
+        let mut names = self.alarms.take_due(now);
+        names.extend(self.take_roomless(now));
+        let mut seen = BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        if names.is_empty() {
+            return;
+        }
+        while !names.is_empty() {
+            match self.decide(&names).await {
+                Ok(plans) => {
+                    self.trouble = None;
+                    for (name, plan) in names.iter().zip(plans) {
+                        self.alarms.set(name, plan.wake_at);
+                        self.carry_out(name, plan);
+                    }
+                    return;
+                }
+                Err(LedgerError::Refused { entry, why }) if names.contains(&entry) => {
+                    // What can never be stored of one entry must not silence the others.
+                    let again = after(now, REFUSED_AGAIN);
+                    error!(
+                        entry = entry.as_str(),
+                        "decided again at {}, because {why}",
+                        rfc3339(again)
+                    );
+                    names.retain(|name| *name != entry);
+                    self.alarms.set(&entry, Some(again));
+                }
+                Err(failure) => {
+                    for name in &names {
+                        self.alarms.set(name, Some(now));
+                    }
+                    return self.ledger_failed(&failure);
+                }
+            }
+        }
+    }
+
+    /// Decides about these entries in one commit.
+    async fn decide(&self, names: &[EntryName]) -> Result<Vec<Plan>, LedgerError> {
+        let entries = self.entries(names);
+        let only = self.only.as_ref().map(|only| only.tick.id.clone());
+        let mut room = self.room();
+        let decide = move |now, name: &EntryName, state: &_| match (entries.get(name), &only) {
+            (Some(entry), Some(tick)) => plan::plan_one(now, entry, state, tick, &mut room),
+            (Some(entry), None) => plan::plan(now, entry, state, &mut room),
+            (None, _) => plan::withdraw(now, state, &mut room),
+        };
+        self.parts.ledger.decide(names.to_vec(), decide).await
+    }
+
+    fn entries(&self, names: &[EntryName]) -> HashMap<EntryName, Arc<Entry>> {
+        if let Some(only) = &self.only {
+            return HashMap::from([(only.entry.name.clone(), only.entry.clone())]);
+        }
+        names
+            .iter()
+            .filter_map(|name| Some((name.clone(), self.parts.config.entries.get(name)?.clone())))
+            .collect()
+    }
+
+    /// The entries that waited for room and may find some now. Those whose account is being probed keep waiting; one
+    /// whose account rests is looked at when the rest is over.
+    fn take_roomless(&mut self, now: Timestamp) -> Vec<EntryName> {
+        let mut slots = IN_FLIGHT_MAX.saturating_sub(self.under_way.len());
+        let mut taken = Vec::new();
+        for name in std::mem::take(&mut self.no_room) {
+            let account = match &self.only {
+                Some(only) => Some(&only.entry.account),
+                None => self
+                    .parts
+                    .config
+                    .entries
+                    .get(&name)
+                    .map(|entry| &entry.account),
+            };
+            let pace = account.and_then(|account| self.paces.get(account));
+            match pace.map_or(Admit::Go, |pace| pace.admit(now)) {
+                Admit::RestUntil(until) => self.alarms.bring_forward(&name, until),
+                Admit::AfterProbe => self.no_room.push_back(name),
+                Admit::Go if slots == 0 => self.no_room.push_back(name),
+                Admit::Go => {
+                    slots -= 1;
+                    taken.push(name);
+                }
+            }
+        }
+        taken
+    }
+
+    pub(super) fn room(&self) -> Room {
+        Room {
+            slots: IN_FLIGHT_MAX.saturating_sub(self.under_way.len()),
+            paces: self.paces.clone(),
+        }
+    }
+
+    pub(super) fn in_trouble(&self) -> bool {
+        self.trouble
+            .as_ref()
+            .is_some_and(|trouble| tokio::time::Instant::now() < trouble.again_at)
+    }
+
+    /// Nothing is sent that could not be recorded: the entries stay due, and are decided again soon.
+    pub(super) fn ledger_failed(&mut self, failure: &LedgerError) {
+        let failures = self
+            .trouble
+            .as_ref()
+            .map_or(0, |trouble| trouble.failures)
+            .saturating_add(1);
+        let wait = Duration::from_secs(1 << failures.min(6)).min(LEDGER_RETRY_MAX);
+        // The first failure at once, then now and then: a full disk must not fill the log as well.
+        if failures.is_power_of_two() {
+            error!(
+                "nothing is sent until the ledger works again; next try in {} s: {failure}",
+                wait.as_secs()
+            );
+        }
+        self.trouble = Some(Trouble {
+            failures,
+            again_at: tokio::time::Instant::now() + wait,
+        });
+    }
+}

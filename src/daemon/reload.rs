@@ -1,0 +1,95 @@
+//! A reload: all of the new configuration or none of it.
+
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use super::{Daemon, Fresh, Reload, report};
+use crate::codearts::CodeArts;
+use crate::domain::{after, plan};
+use crate::ledger::Ledger;
+
+impl<L: Ledger, C: CodeArts> Daemon<L, C> {
+    pub(super) fn start_reload(&mut self, by: &str) {
+        match &mut self.reload {
+            Reload::Reading { again, .. } => {
+                info!("reload asked by {by} during another; the files are read once more after it");
+                *again = true;
+            }
+            Reload::Idle => {
+                info!("reloading the configuration, asked by {by}");
+                let loader = self.parts.loader.clone();
+                let task = tokio::task::spawn_blocking(move || loader());
+                self.reload = Reload::Reading { task, again: false };
+            }
+        }
+    }
+
+    pub(super) async fn finish_reload(&mut self, loaded: Result<Fresh, Vec<String>>) {
+        let again = matches!(
+            std::mem::take(&mut self.reload),
+            Reload::Reading { again: true, .. }
+        );
+        match loaded {
+            Err(problems) => {
+                for problem in &problems {
+                    error!("{problem}");
+                }
+                error!(
+                    "reload refused with {} problems; the configuration that was loaded before stays",
+                    problems.len()
+                );
+            }
+            Ok(fresh) => self.swap(fresh).await,
+        }
+        if again {
+            self.start_reload("the request that came during the last one");
+        }
+    }
+
+    /// Takes a new configuration, all of it at once.
+    async fn swap(&mut self, fresh: Fresh) {
+        for warning in &fresh.warnings {
+            warn!("{warning}");
+        }
+        let differences = plan::diff(&self.parts.config.entries, &fresh.config.entries);
+        report::differences(&differences);
+        let now = self.parts.clock.now();
+        for name in self
+            .parts
+            .config
+            .entries
+            .keys()
+            .chain(fresh.config.entries.keys())
+        {
+            self.alarms.set(name, Some(now));
+        }
+        let mut config = fresh.config;
+        let starts = plan::starts_between(
+            &config.entries,
+            now,
+            after(now, Duration::from_secs(86_400)),
+        );
+        info!(
+            "configuration reloaded: {} entries, {} changed; {starts} starts in the coming 24 hours",
+            config.entries.len(),
+            differences.len()
+        );
+        // Ticks that wait may still name an account that is gone; it stays usable until the next start.
+        let mut accounts = std::mem::take(&mut self.parts.config.accounts);
+        accounts.append(&mut config.accounts.clone());
+        self.parts.service.use_accounts(&accounts);
+        config.accounts = accounts;
+        self.parts.config = config;
+        if let Err(failure) = self
+            .parts
+            .ledger
+            .keep_config(self.parts.config_key.clone(), fresh.files)
+            .await
+        {
+            warn!(
+                "the new configuration is in use, but could not be kept for a start with broken files: {failure}"
+            );
+        }
+    }
+}
