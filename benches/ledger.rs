@@ -9,7 +9,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use futures_util::future::join_all;
 use pipecron::domain::{
     AccountName, Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan, Reason,
-    Retry, RunRequest, Tick, TickId, TickState, Timestamp,
+    Policy, RunRequest, Tick, TickId, TickState, Timestamp,
 };
 use pipecron::ledger::{HistoryQuery, Ledger, SqliteLedger};
 use pipecron::os::Clock;
@@ -44,7 +44,8 @@ fn claim(now: Timestamp, entry: &EntryName, state: &EntryState) -> Plan {
             pipeline_id: "e5460d1d403146a1935c2d4b68ef506c".to_owned(),
             ..RunRequest::default()
         },
-        retry: Retry::default(),
+        policy: Policy::default(),
+        doubt: None,
         deadline: now,
         state: TickState::Sent { at: now },
         attempts: 1,

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,9 +12,10 @@ use pipecron::codearts::{CodeArts, Start};
 use pipecron::config::{Account, Config, Credentials, SourceFile};
 use pipecron::daemon::{Daemon, Event, Fresh, Loader, Parts};
 use pipecron::domain::schedule::Schedule;
+use pipecron::domain::sighting::{Find, Look, PipelineAt, RunStatus, SeenRun, Sighting};
 use pipecron::domain::zone::Zone;
 use pipecron::domain::{
-    AccountName, Answer, AnswerKind, CatchUp, Entry, EntryName, Reason, Retry, RunRequest, Tick,
+    AccountName, Answer, AnswerKind, CatchUp, Entry, EntryName, Policy, Reason, RunRequest, Tick,
     TickState, Timestamp,
 };
 use pipecron::ledger::{Fault, HistoryQuery, Ledger, MemoryLedger};
@@ -29,6 +30,12 @@ struct Service {
     otherwise: Mutex<Option<AnswerKind>>,
     starts: Mutex<Vec<Start>>,
     accounts: Mutex<Vec<String>>,
+    /// Every run there is: its marker and status, by its id. A lost answer may have started one.
+    runs: Mutex<BTreeMap<String, (String, &'static str)>>,
+    /// Whether an answer that is lost has started the run all the same.
+    lost_starts: AtomicBool,
+    finds: AtomicUsize,
+    looks: AtomicUsize,
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
     takes: Duration,
@@ -57,6 +64,7 @@ impl CodeArts for Service {
     async fn start(&self, start: Start) -> Answer {
         let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
+        let marker = start.marker.clone();
         let run_id = {
             let mut starts = self.starts.lock().unwrap();
             starts.push(start);
@@ -67,10 +75,15 @@ impl CodeArts for Service {
         let told = self.answers.lock().unwrap().pop_front();
         let kind = told
             .or_else(|| self.otherwise.lock().unwrap().clone())
-            .unwrap_or(AnswerKind::Started {
-                run_id,
-                queue_id: None,
-            });
+            .unwrap_or(AnswerKind::Started { run_id: run_id.clone(), queue_id: None });
+        let started = match kind {
+            AnswerKind::Started { .. } => true,
+            AnswerKind::Doubtful => self.lost_starts.load(Ordering::SeqCst),
+            _ => false,
+        };
+        if started {
+            self.runs.lock().unwrap().insert(run_id, (marker, "RUNNING"));
+        }
         Answer {
             kind,
             status: None,
@@ -82,8 +95,48 @@ impl CodeArts for Service {
         }
     }
 
+    async fn find(&self, find: Find) -> Sighting {
+        self.finds.fetch_add(1, Ordering::SeqCst);
+        let runs = self.runs.lock().unwrap();
+        match runs.iter().find(|(_, (marker, _))| *marker == find.marker) {
+            Some((id, (_, status))) => Sighting::Found(Box::new(seen(id, status))),
+            None => Sighting::Absent,
+        }
+    }
+
+    async fn look(&self, wanted: Vec<(PipelineAt, String)>) -> Vec<Look> {
+        self.looks.fetch_add(wanted.len(), Ordering::SeqCst);
+        let runs = self.runs.lock().unwrap();
+        let look = |(_, id): &(PipelineAt, String)| match runs.get(id) {
+            Some((_, status)) => Look::Seen(Box::new(seen(id, status))),
+            None => Look::Vanished,
+        };
+        wanted.iter().map(look).collect()
+    }
+
+    async fn under_way(&self, _: PipelineAt) -> Result<Vec<SeenRun>, Answer> {
+        Ok(Vec::new())
+    }
+
+    async fn stop(&self, _: PipelineAt, _: String, _: Option<String>) -> Result<(), Answer> {
+        Ok(())
+    }
+
     fn use_accounts(&self, accounts: &BTreeMap<AccountName, Arc<Account>>) {
         *self.accounts.lock().unwrap() = accounts.keys().map(ToString::to_string).collect();
+    }
+}
+
+fn seen(run_id: &str, status: &str) -> SeenRun {
+    SeenRun {
+        run_id: run_id.to_owned(),
+        number: Some(1),
+        status: Some(RunStatus(status.to_owned())),
+        started_at: None,
+        ended_at: None,
+        queue_id: None,
+        description: None,
+        failed_stage: None,
     }
 }
 
@@ -100,6 +153,7 @@ fn account(name: &str) -> Arc<Account> {
         ca_file: None,
         connect_timeout: Duration::from_secs(1),
         request_timeout: Duration::from_secs(1),
+        settle: Duration::from_secs(180),
     })
 }
 
@@ -113,7 +167,10 @@ fn entry(name: &str, cron: &str) -> Entry {
         catch_up: CatchUp::Latest,
         catch_up_max: 100,
         deadline: Duration::from_secs(6 * 3600),
-        retry: Retry::default(),
+        policy: Policy {
+            follow: false,
+            ..Policy::default()
+        },
         enabled: true,
         not_before: None,
         not_after: None,
@@ -158,6 +215,10 @@ impl World {
                 otherwise: Mutex::default(),
                 starts: Mutex::default(),
                 accounts: Mutex::default(),
+                runs: Mutex::default(),
+                lost_starts: AtomicBool::new(false),
+                finds: AtomicUsize::new(0),
+                looks: AtomicUsize::new(0),
                 under_way: AtomicUsize::new(0),
                 most_under_way: AtomicUsize::new(0),
                 takes: Duration::from_millis(300),
@@ -260,7 +321,7 @@ impl World {
 fn state(tick: &Tick) -> &'static str {
     match tick.state {
         TickState::Ended { reason, .. } => reason.name(),
-        TickState::Waiting { .. } | TickState::Sent { .. } => tick.state.name(),
+        _ => tick.state.name(),
     }
 }
 
@@ -337,15 +398,84 @@ async fn an_answer_that_cannot_be_written_down_is_kept_until_it_can() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_under_way_at_a_crash_is_unknown_and_never_sent_again() {
+async fn a_run_whose_answer_died_with_us_is_found_by_the_next_process() {
     let mut world = World::at("2026-11-24T01:59:59Z");
-    world.start([entry("a", "0 2 * * *"), entry("b", "0 3 * * *")]);
+    world.start([entry("a", "0 2 * * *")]);
     world.passes(Duration::from_millis(1100)).await;
     world.kill();
-    world.start([entry("a", "0 2 * * *"), entry("b", "0 3 * * *")]);
-    world.passes(2 * HOUR).await;
-    assert_eq!(world.ends().await, ["unknown", "started"]);
-    assert_eq!(world.service.starts.lock().unwrap().len(), 2);
+    let marker = world.service.markers()[0].clone();
+    world.service.runs.lock().unwrap().insert("run-1".to_owned(), (marker, "RUNNING"));
+    world.start([entry("a", "0 2 * * *")]);
+    world.passes(HOUR).await;
+    assert_eq!(world.ends().await, ["started"]);
+    assert_eq!(world.ticks().await[0].run.as_ref().unwrap().id, "run-1");
+    assert_eq!(world.service.starts.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_never_arrived_is_looked_for_and_then_sent_again_under_the_same_marker() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    world.start([entry("a", "0 2 * * *")]);
+    world.passes(Duration::from_millis(1100)).await;
+    world.kill();
+    world.start([entry("a", "0 2 * * *")]);
+    world.passes(HOUR).await;
+    assert_eq!(world.ends().await, ["started"]);
+    assert_eq!((world.ticks().await[0].attempts, world.service.finds.load(Ordering::SeqCst)), (2, 5));
+    let markers = world.service.markers();
+    assert_eq!((markers.len(), &markers[0]), (2, &markers[1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_lost_answer_is_found_and_none_is_sent_twice() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    world.service.lost_starts.store(true, Ordering::SeqCst);
+    world.service.answers(vec![AnswerKind::Doubtful; 60]);
+    world.start((0..100).map(|number| entry(&format!("n{number}"), "0 2 * * *")));
+    world.passes(HOUR).await;
+    assert!(world.ticks().await.iter().all(|tick| state(tick) == "started" && tick.run.is_some()));
+    assert_eq!(world.service.starts.lock().unwrap().len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_are_followed_to_their_ends_also_over_a_restart_and_after_their_entry_is_gone() {
+    let followed = |name: &str| {
+        let mut entry = entry(name, "0 2 * * *");
+        entry.policy.follow = true;
+        entry
+    };
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    world.start([followed("a"), followed("b"), followed("c")]);
+    world.passes(Duration::from_secs(60)).await;
+    assert_eq!(world.ends().await, ["running"; 3]);
+    world.service.runs.lock().unwrap().get_mut("run-1").unwrap().1 = "COMPLETED";
+    world.passes(Duration::from_secs(60)).await;
+    world.kill();
+    world.start([followed("a"), followed("b"), followed("c")]);
+    world.passes(Duration::from_secs(60)).await;
+    world.service.runs.lock().unwrap().get_mut("run-2").unwrap().1 = "FAILED";
+    world.passes(Duration::from_secs(60)).await;
+    world.reload(Ok(config([followed("z")]))).await;
+    world.service.runs.lock().unwrap().get_mut("run-3").unwrap().1 = "CANCELED";
+    world.passes(Duration::from_secs(300)).await;
+    let mut ends = world.ends().await;
+    ends.sort_unstable();
+    assert_eq!(ends, ["canceled", "failed", "succeeded"]);
+    let looks = world.service.looks.load(Ordering::SeqCst);
+    world.passes(HOUR).await;
+    assert_eq!(world.service.looks.load(Ordering::SeqCst), looks, "what is over is not looked at");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_run_is_looked_at_less_and_less_often() {
+    let mut long = entry("a", "0 2 * * *");
+    long.policy.follow = true;
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    world.start([long]);
+    world.passes(10 * HOUR).await;
+    let looks = world.service.looks.load(Ordering::SeqCst);
+    assert!((250..500).contains(&looks), "{looks} looks in ten hours");
+    assert_eq!(world.ends().await, ["running"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -473,7 +603,7 @@ async fn a_removed_entry_withdraws_what_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_waits_for_answers_and_a_lost_one_is_unknown() {
+async fn a_stop_waits_for_answers_and_a_lost_one_is_in_doubt() {
     let mut world = World::at("2026-11-24T01:59:59Z");
     world.start([entry("a", "0 2 * * *")]);
     world.passes(Duration::from_millis(1100)).await;
@@ -489,7 +619,7 @@ async fn a_stop_waits_for_answers_and_a_lost_one_is_unknown() {
     world.start([entry("a", "0 2 * * *")]);
     world.passes(Duration::from_millis(1100)).await;
     world.stop().await;
-    assert_eq!(world.ends().await, ["unknown"]);
+    assert_eq!(world.ends().await, ["doubtful"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -177,7 +177,7 @@ fn an_entry_without_more_has_the_defaults_of_the_table() {
         multiplier: 2.0,
         jitter: Jitter::Full,
     };
-    assert_eq!(entry.retry, retry);
+    assert_eq!(entry.policy.retry, retry);
     assert!(entry.enabled);
     assert_eq!((entry.not_before, entry.not_after), (None, None));
     assert_eq!(entry.labels, BTreeSet::new());
@@ -231,12 +231,12 @@ sources: [{ git_type: gitee, git_url: 'https://x/a.git', tag: 1.10, event_type: 
         (entry.catch_up, entry.catch_up_max, entry.enabled),
         (CatchUp::All, 7, false)
     );
-    assert_eq!(entry.retry.initial_backoff, Duration::from_millis(250));
+    assert_eq!(entry.policy.retry.initial_backoff, Duration::from_millis(250));
     assert_eq!(
         (
-            entry.retry.max_attempts,
-            entry.retry.multiplier,
-            entry.retry.jitter
+            entry.policy.retry.max_attempts,
+            entry.policy.retry.multiplier,
+            entry.policy.retry.jitter
         ),
         (1, 1.5, Jitter::None)
     );
@@ -343,14 +343,14 @@ schedules:
         );
         assert_eq!(
             (
-                here.retry.max_attempts,
-                here.retry.max_backoff.as_secs(),
-                here.retry.jitter
+                here.policy.retry.max_attempts,
+                here.policy.retry.max_backoff.as_secs(),
+                here.policy.retry.jitter
             ),
             (5, 60, Jitter::None)
         );
         assert_eq!(
-            (there.retry.max_attempts, there.retry.jitter),
+            (there.policy.retry.max_attempts, there.policy.retry.jitter),
             (3, Jitter::Full)
         );
         // `~` is as if the key were not there.

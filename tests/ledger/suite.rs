@@ -8,7 +8,7 @@ use pipecron::domain::request::{SecretRef, Source, SourceParams, Variable, Varia
 use pipecron::domain::retry::Jitter;
 use pipecron::domain::{
     Answer, AnswerKind, Attempt, Change, EntryState, MarkChange, Missed, Origin, Plan, Reason,
-    Retry, Run, RunRequest, Tick, TickId, TickState, Timestamp,
+    Doubt, OnDoubt, Policy, Retry, Run, RunRequest, Tick, TickId, TickState, Timestamp,
 };
 use pipecron::ledger::{
     HistoryQuery, Ledger, LedgerError, MESSAGE_CHARS_MAX, NOTE_CHARS_MAX, PRUNE_ROWS_MAX,
@@ -347,7 +347,7 @@ pub(crate) async fn what_ended_stays_ended(ledger: impl Ledger) {
         id: "run-1".to_owned(),
         queue_id: None,
         started_at: second(7),
-        outcome: None,
+        ..Run::started(second(0))
     });
     put(&ledger, [&late]).await;
     assert_eq!(stored(&ledger, &first).await, Some(late));
@@ -432,7 +432,7 @@ pub(crate) async fn a_decision_that_panics_is_an_error_and_spoils_nothing(ledger
 pub(crate) async fn an_unreadable_multiplier_is_refused(ledger: impl Ledger) {
     for multiplier in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let mut bad = tick("a", second(0));
-        bad.retry.multiplier = multiplier;
+        bad.policy.retry.multiplier = multiplier;
         assert_refused(store(&ledger, "a", plan(&[bad])).await, "multiplier");
     }
     assert_eq!(state(&ledger, "a").await, EntryState::default());
@@ -503,7 +503,7 @@ pub(crate) async fn a_run_and_its_outcome_are_kept(ledger: impl Ledger) {
         id: "run-1".to_owned(),
         queue_id: Some("queue-1".to_owned()),
         started_at: second(4),
-        outcome: None,
+        ..Run::started(second(0))
     };
     put(&ledger, [&now]).await;
     now = ended(&now, Reason::Started, second(4));
@@ -734,7 +734,7 @@ pub(crate) async fn pruning_forgets_what_ended_long_ago_and_nothing_else(ledger:
         id: "run".to_owned(),
         queue_id: None,
         started_at: second(-90),
-        outcome: None,
+        ..Run::started(second(0))
     });
     let open = tick("a", second(-80));
     let recent = ended(&tick("a", second(-70)), Reason::Started, second(0));
@@ -886,6 +886,8 @@ fn states() -> impl Strategy<Value = TickState> {
     prop_oneof![
         instants().prop_map(|not_before| TickState::Waiting { not_before }),
         instants().prop_map(|at| TickState::Sent { at }),
+        instants().prop_map(|look_at| TickState::Doubtful { look_at }),
+        instants().prop_map(|since| TickState::Running { since }),
         (prop::sample::select(&Reason::ALL[..]), instants())
             .prop_map(|(reason, at)| TickState::Ended { reason, at }),
     ]
@@ -911,19 +913,48 @@ fn retries() -> impl Strategy<Value = Retry> {
         )
 }
 
+fn policies() -> impl Strategy<Value = Policy> {
+    (
+        retries(),
+        any::<bool>(),
+        any::<Duration>(),
+        any::<bool>(),
+        any::<Option<Duration>>(),
+    )
+        .prop_map(|(retry, resends, settle, follow, run_timeout)| Policy {
+            retry,
+            on_doubt: if resends { OnDoubt::Resend } else { OnDoubt::GiveUp },
+            settle,
+            follow,
+            run_timeout,
+        })
+}
+
+fn doubts() -> impl Strategy<Value = Doubt> {
+    (instants(), any::<u32>(), any::<u32>()).prop_map(|(since, looks, failures)| Doubt {
+        since,
+        looks,
+        failures,
+    })
+}
+
 fn runs() -> impl Strategy<Value = Run> {
     (
-        ".*",
-        any::<Option<String>>(),
-        instants(),
-        any::<Option<String>>(),
+        (".*", any::<Option<String>>(), instants(), any::<Option<String>>()),
+        (any::<Option<u64>>(), prop::option::of(instants()), any::<Option<String>>(), any::<bool>()),
     )
-        .prop_map(|(id, queue_id, started_at, outcome)| Run {
-            id,
-            queue_id,
-            started_at,
-            outcome,
-        })
+        .prop_map(
+            |((id, queue_id, started_at, outcome), (number, ended_at, failed_stage, overdue))| Run {
+                id,
+                queue_id,
+                started_at,
+                number,
+                outcome,
+                ended_at,
+                failed_stage,
+                overdue,
+            },
+        )
 }
 
 fn missed() -> impl Strategy<Value = Missed> {
@@ -943,7 +974,8 @@ prop_compose! {
         is_manual in any::<bool>(),
         description in any::<Option<String>>(),
         variable in ".*",
-        retry in retries(),
+        policy in policies(),
+        doubt in prop::option::of(doubts()),
         state in states(),
         counts in any::<[u32; 3]>(),
         run in prop::option::of(runs()),
@@ -962,7 +994,7 @@ prop_compose! {
         };
         Tick {
             origin: if is_manual { Origin::Manual } else { Origin::Scheduled },
-            opened_at, deadline, request, retry, state, run, missed, note,
+            opened_at, deadline, request, policy, state, doubt, run, missed, note,
             attempts: counts[0], refusals: counts[1], holds: counts[2],
             ..base
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pipecron::domain::{
     AccountName, Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan, Reason,
-    Retry, RunRequest, Tick, TickId, TickState, Timestamp,
+    Policy, RunRequest, Tick, TickId, TickState, Timestamp,
 };
 use pipecron::ledger::{Ledger, LedgerError};
 use pipecron::os::Clock;
@@ -54,7 +54,8 @@ pub(crate) fn tick(name: &str, due: Timestamp) -> Tick {
             pipeline_id: "e5460d1d403146a1935c2d4b68ef506c".to_owned(),
             ..RunRequest::default()
         },
-        retry: Retry::default(),
+        policy: Policy::default(),
+        doubt: None,
         deadline: due + chrono::TimeDelta::hours(6),
         state: TickState::Waiting { not_before: due },
         attempts: 0,
