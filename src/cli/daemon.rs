@@ -104,7 +104,9 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
     } else {
         None
     };
-    let url = sandbox.as_ref().map(Sandbox::base_url);
+    let url = sandbox
+        .as_ref()
+        .map(|sandbox| sandbox.base_url().to_owned());
     let config = read.config.take().unwrap_or_default();
     let config = match &url {
         Some(url) => sandboxed(config, url),

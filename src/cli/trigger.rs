@@ -72,7 +72,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
             None
         };
         let config = match &sandbox {
-            Some(sandbox) => sandboxed(config, &sandbox.base_url()),
+            Some(sandbox) => sandboxed(config, sandbox.base_url()),
             None => config,
         };
         let client = Client::new(&config.accounts, clock.clone());
