@@ -12,6 +12,7 @@ use pipecron::codearts::{CodeArts, Start};
 use pipecron::config::{Account, Config, Credentials, SourceFile};
 use pipecron::daemon::{Daemon, Event, Fresh, Loader, Parts};
 use pipecron::domain::schedule::Schedule;
+use pipecron::domain::sighting::{Find, Look, PipelineAt, SeenRun, Sighting};
 use pipecron::domain::zone::Zone;
 use pipecron::domain::{
     AccountName, Answer, AnswerKind, CatchUp, Entry, EntryName, Reason, Retry, RunRequest, Tick,
@@ -80,6 +81,22 @@ impl CodeArts for Service {
             retry_after: None,
             service_clock: None,
         }
+    }
+
+    async fn find(&self, _: Find) -> Sighting {
+        Sighting::Absent
+    }
+
+    async fn look(&self, runs: Vec<(PipelineAt, String)>) -> Vec<Look> {
+        vec![Look::Vanished; runs.len()]
+    }
+
+    async fn under_way(&self, _: PipelineAt) -> Result<Vec<SeenRun>, Answer> {
+        Ok(Vec::new())
+    }
+
+    async fn stop(&self, _: PipelineAt, _: String, _: Option<String>) -> Result<(), Answer> {
+        Ok(())
     }
 
     fn use_accounts(&self, accounts: &BTreeMap<AccountName, Arc<Account>>) {

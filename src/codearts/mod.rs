@@ -15,12 +15,17 @@ use serde::Serialize;
 
 use crate::config::Account;
 use crate::domain::request::{DESCRIPTION_CHARS_MAX, SecretRef, Source, VariableValue};
+use crate::domain::sighting::{Find, Look, PipelineAt, SeenRun, Sighting};
 use crate::domain::{AccountName, Answer, RunRequest};
 
 pub mod answer;
 pub mod auth;
+pub mod calls;
 pub mod http;
+pub mod looks;
 pub mod mask;
+mod pages;
+pub mod search;
 
 pub use answer::read;
 pub use mask::Mask;
@@ -59,7 +64,10 @@ pub trait CodeArts: Send + Sync + 'static {
     fn look(&self, runs: Vec<(PipelineAt, String)>) -> impl Future<Output = Vec<Look>> + Send;
 
     /// The runs of a pipeline that are not over, its queue included, whoever started them.
-    fn under_way(&self, at: PipelineAt) -> impl Future<Output = Result<Vec<SeenRun>, Answer>> + Send;
+    fn under_way(
+        &self,
+        at: PipelineAt,
+    ) -> impl Future<Output = Result<Vec<SeenRun>, Answer>> + Send;
 
     /// Asks the service to stop a run, or to take it out of the queue if it waits there. The run is over only when a look
     /// says so.
@@ -198,7 +206,7 @@ pub enum RequestError {
     /// An id that would change the address instead of standing in it.
     #[error("{field} {text:?} cannot stand in an address; it is an id of 32 characters")]
     Id {
-        /// `project_id` or `pipeline_id`.
+        /// `project_id`, `pipeline_id`, `run_id` or `queue_id`.
         field: &'static str,
         /// What was given.
         text: String,
@@ -234,22 +242,27 @@ pub fn request(
         sub_hook: run.sub_hook,
         execution_plan_id: run.execution_plan_id.as_deref(),
     };
-    let mut headers = vec![
-        ("Content-Type".to_owned(), JSON.to_owned()),
-        ("User-Agent".to_owned(), USER_AGENT.to_owned()),
-    ];
-    if let Some(id) = iam_project_id {
-        headers.push(("X-Project-Id".to_owned(), id.to_owned()));
-    }
     Ok(HttpRequest {
         method: "POST".to_owned(),
         url: format!(
             "{}/v5/{project_id}/api/pipelines/{pipeline_id}/run",
             endpoint.trim_end_matches('/')
         ),
-        headers,
+        headers: headers(JSON, iam_project_id),
         body: serde_json::to_vec(&body).map_err(|error| RequestError::Json(error.to_string()))?,
     })
+}
+
+/// The headers of every request, but those that authenticate it.
+fn headers(content_type: &str, iam_project_id: Option<&str>) -> Vec<(String, String)> {
+    let mut headers = vec![
+        ("Content-Type".to_owned(), content_type.to_owned()),
+        ("User-Agent".to_owned(), USER_AGENT.to_owned()),
+    ];
+    if let Some(id) = iam_project_id {
+        headers.push(("X-Project-Id".to_owned(), id.to_owned()));
+    }
+    headers
 }
 
 /// The body of `RunPipeline`, in the order of the SDKs' model. Absent is not empty: an empty list is sent.

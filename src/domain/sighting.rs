@@ -24,7 +24,10 @@ pub struct RunStatus(pub String);
 impl RunStatus {
     /// Whether the run is over. What is not known to be an end is none: an unknown word keeps a run open.
     pub fn is_final(&self) -> bool {
-        matches!(self.0.as_str(), "COMPLETED" | "FAILED" | "CANCELED" | "IGNORED")
+        matches!(
+            self.0.as_str(),
+            "COMPLETED" | "FAILED" | "CANCELED" | "IGNORED"
+        )
     }
 }
 

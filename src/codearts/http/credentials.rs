@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::exchange::exchange;
+use super::exchange::{BODY_BYTES_MAX, exchange};
 use super::lines::Purpose;
 use super::session::Ground;
 use crate::codearts::auth::profile::{self, CHAIN_PROFILES, Profile};
@@ -111,6 +111,23 @@ impl Held {
             life: None,
             origin: Origin::Read,
         }
+    }
+
+    /// Whether it opens the door in the same way as `other`: then what was refused to one is refused to both.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let same_id = match (&self.pass, &other.pass) {
+            (Pass::Keys(one), Pass::Keys(two)) => one.ak == two.ak,
+            (Pass::Token(_), Pass::Token(_)) => true,
+            (Pass::Keys(_), Pass::Token(_)) | (Pass::Token(_), Pass::Keys(_)) => false,
+        };
+        let secrets = |held: &Self| {
+            let secrets = held
+                .pass
+                .secrets()
+                .map(|secret| secret.expose_secret().to_owned());
+            secrets.collect::<Vec<_>>()
+        };
+        same_id && secrets(self) == secrets(other)
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
@@ -465,7 +482,9 @@ async fn call(
         .client(purpose)
         .await
         .map_err(|failure| failure.message)?;
-    exchange(&client, request).await.map_err(|lost| lost.why)
+    exchange(&client, request, BODY_BYTES_MAX)
+        .await
+        .map_err(|lost| lost.why)
 }
 
 async fn metadata_key(
