@@ -8,8 +8,8 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::join_all;
 use pipecron::domain::{
-    AccountName, Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan, Reason,
-    Policy, RunRequest, Tick, TickId, TickState, Timestamp,
+    AccountName, Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan, Policy,
+    Reason, RunRequest, Tick, TickId, TickState, Timestamp,
 };
 use pipecron::ledger::{HistoryQuery, Ledger, SqliteLedger};
 use pipecron::os::Clock;

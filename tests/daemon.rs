@@ -75,14 +75,25 @@ impl CodeArts for Service {
         let told = self.answers.lock().unwrap().pop_front();
         let kind = told
             .or_else(|| self.otherwise.lock().unwrap().clone())
-            .unwrap_or(AnswerKind::Started { run_id: run_id.clone(), queue_id: None });
+            .unwrap_or_else(|| AnswerKind::Started {
+                run_id: run_id.clone(),
+                queue_id: None,
+            });
         let started = match kind {
             AnswerKind::Started { .. } => true,
             AnswerKind::Doubtful => self.lost_starts.load(Ordering::SeqCst),
-            _ => false,
+            AnswerKind::NotSent
+            | AnswerKind::Throttled
+            | AnswerKind::Busy
+            | AnswerKind::Unauthorized
+            | AnswerKind::Refused
+            | AnswerKind::RefusedInPassing => false,
         };
         if started {
-            self.runs.lock().unwrap().insert(run_id, (marker, "RUNNING"));
+            self.runs
+                .lock()
+                .unwrap()
+                .insert(run_id, (marker, "RUNNING"));
         }
         Answer {
             kind,
@@ -321,7 +332,10 @@ impl World {
 fn state(tick: &Tick) -> &'static str {
     match tick.state {
         TickState::Ended { reason, .. } => reason.name(),
-        _ => tick.state.name(),
+        TickState::Waiting { .. }
+        | TickState::Sent { .. }
+        | TickState::Doubtful { .. }
+        | TickState::Running { .. } => tick.state.name(),
     }
 }
 
@@ -404,7 +418,12 @@ async fn a_run_whose_answer_died_with_us_is_found_by_the_next_process() {
     world.passes(Duration::from_millis(1100)).await;
     world.kill();
     let marker = world.service.markers()[0].clone();
-    world.service.runs.lock().unwrap().insert("run-1".to_owned(), (marker, "RUNNING"));
+    world
+        .service
+        .runs
+        .lock()
+        .unwrap()
+        .insert("run-1".to_owned(), (marker, "RUNNING"));
     world.start([entry("a", "0 2 * * *")]);
     world.passes(HOUR).await;
     assert_eq!(world.ends().await, ["started"]);
@@ -421,7 +440,13 @@ async fn an_attempt_that_never_arrived_is_looked_for_and_then_sent_again_under_t
     world.start([entry("a", "0 2 * * *")]);
     world.passes(HOUR).await;
     assert_eq!(world.ends().await, ["started"]);
-    assert_eq!((world.ticks().await[0].attempts, world.service.finds.load(Ordering::SeqCst)), (2, 5));
+    assert_eq!(
+        (
+            world.ticks().await[0].attempts,
+            world.service.finds.load(Ordering::SeqCst)
+        ),
+        (2, 5)
+    );
     let markers = world.service.markers();
     assert_eq!((markers.len(), &markers[0]), (2, &markers[1]));
 }
@@ -433,7 +458,13 @@ async fn every_lost_answer_is_found_and_none_is_sent_twice() {
     world.service.answers(vec![AnswerKind::Doubtful; 60]);
     world.start((0..100).map(|number| entry(&format!("n{number}"), "0 2 * * *")));
     world.passes(HOUR).await;
-    assert!(world.ticks().await.iter().all(|tick| state(tick) == "started" && tick.run.is_some()));
+    assert!(
+        world
+            .ticks()
+            .await
+            .iter()
+            .all(|tick| state(tick) == "started" && tick.run.is_some())
+    );
     assert_eq!(world.service.starts.lock().unwrap().len(), 100);
 }
 
@@ -448,22 +479,47 @@ async fn runs_are_followed_to_their_ends_also_over_a_restart_and_after_their_ent
     world.start([followed("a"), followed("b"), followed("c")]);
     world.passes(Duration::from_secs(60)).await;
     assert_eq!(world.ends().await, ["running"; 3]);
-    world.service.runs.lock().unwrap().get_mut("run-1").unwrap().1 = "COMPLETED";
+    world
+        .service
+        .runs
+        .lock()
+        .unwrap()
+        .get_mut("run-1")
+        .unwrap()
+        .1 = "COMPLETED";
     world.passes(Duration::from_secs(60)).await;
     world.kill();
     world.start([followed("a"), followed("b"), followed("c")]);
     world.passes(Duration::from_secs(60)).await;
-    world.service.runs.lock().unwrap().get_mut("run-2").unwrap().1 = "FAILED";
+    world
+        .service
+        .runs
+        .lock()
+        .unwrap()
+        .get_mut("run-2")
+        .unwrap()
+        .1 = "FAILED";
     world.passes(Duration::from_secs(60)).await;
     world.reload(Ok(config([followed("z")]))).await;
-    world.service.runs.lock().unwrap().get_mut("run-3").unwrap().1 = "CANCELED";
+    world
+        .service
+        .runs
+        .lock()
+        .unwrap()
+        .get_mut("run-3")
+        .unwrap()
+        .1 = "CANCELED";
     world.passes(Duration::from_secs(300)).await;
     let mut ends = world.ends().await;
     ends.sort_unstable();
     assert_eq!(ends, ["canceled", "failed", "succeeded"]);
     let looks = world.service.looks.load(Ordering::SeqCst);
     world.passes(HOUR).await;
-    assert_eq!(world.service.looks.load(Ordering::SeqCst), looks, "what is over is not looked at");
+    assert_eq!(
+        world.service.looks.load(Ordering::SeqCst),
+        looks,
+        "what is over is not looked at"
+    );
 }
 
 #[tokio::test(start_paused = true)]

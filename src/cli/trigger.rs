@@ -15,7 +15,7 @@ use crate::codearts::http::{self, Client};
 use crate::config::Config;
 use crate::daemon::{Daemon, Parts};
 use crate::domain::request::{Variable, VariableValue};
-use crate::domain::{Entry, Reason, RunRequest, TickId, TickState, Timestamp};
+use crate::domain::{Entry, RunRequest, TickId, Timestamp};
 use crate::ledger::{Ledger, LedgerError, sqlite::SqliteLedger};
 use crate::os::{self, Clock};
 use crate::telemetry;
@@ -99,24 +99,17 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
         (false, None) => {}
     }
     out.flush()?;
-    Ok(match outcome.state {
-        TickState::Ended {
-            reason: Reason::Started,
-            ..
-        } => ExitCode::SUCCESS,
-        TickState::Ended { .. } => ExitCode::FAILURE,
-        TickState::Waiting { .. }
-        | TickState::Sent { .. }
-        | TickState::Doubtful { .. }
-        | TickState::Running { .. } => {
-            writeln!(
-                std::io::stderr(),
-                "{} was not started yet; a daemon on this ledger will go on with it",
-                outcome.id
-            )?;
-            ExitCode::FAILURE
-        }
-    })
+    if outcome.run.is_some() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !outcome.state.is_ended() {
+        writeln!(
+            std::io::stderr(),
+            "{} has no run yet; a daemon on this ledger will go on with it",
+            outcome.id
+        )?;
+    }
+    Ok(ExitCode::FAILURE)
 }
 
 /// The entry's request with these variables in place of those of the same name, or after the others.

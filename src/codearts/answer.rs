@@ -14,15 +14,17 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::HttpResponse;
 use super::code::{Word, gateway_number, word};
 use super::facts::{Facts, parse};
 use super::mask::Mask;
+use super::{Body, HttpResponse};
 use crate::domain::{Answer, AnswerKind, Timestamp};
 
 /// The longest wait we let the service ask for: a proxy that says a year must not silence an account, and to ask once
 /// an hour harms nobody.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// Most that is looked at of an answer that is no success, in bytes: an error has a few hundred.
+const ERROR_BYTES_MAX: usize = 256 * 1024;
 
 /// Classes the response to the request that starts a run.
 ///
@@ -52,6 +54,71 @@ pub fn read(response: &HttpResponse, mask: &Mask, now: Timestamp) -> Answer {
     }
 }
 
+/// Classes a response to a call that starts nothing and did not bring what was asked for. `why` says what is wrong with
+/// a success; the service's own words come before it.
+///
+/// The classes are those of a start, but for one: what leaves a start in doubt is here a call that failed and may be
+/// made again.
+pub(crate) fn failed(
+    response: &HttpResponse,
+    mask: &Mask,
+    now: Timestamp,
+    why: Option<&str>,
+) -> Answer {
+    let body = match &response.body {
+        Body::Whole(bytes) if bytes.len() > ERROR_BYTES_MAX => {
+            Err(format!("the answer has {} bytes", bytes.len()))
+        }
+        Body::Whole(_) | Body::Broken(_) => parse(&response.body),
+    };
+    let facts = Facts::of(body.as_ref().ok());
+    let clock = service_clock(response);
+    let code = facts.error.code.as_deref();
+    let message = match (why, &facts.error.message) {
+        (Some(why), None) if (200..300).contains(&response.status) => why.to_owned(),
+        _ => words(response, &body, &facts),
+    };
+    Answer {
+        kind: class_of_failure(response.status, code),
+        status: Some(response.status),
+        code: code.map(|code| mask.show_word(code)),
+        message: mask.show(&message),
+        request_id: request_id(response, &facts).map(|id| mask.show_word(&id)),
+        retry_after: retry_after(response, clock.unwrap_or(now)),
+        service_clock: clock,
+    }
+}
+
+fn class_of_failure(status: u16, code: Option<&str>) -> AnswerKind {
+    let word = code.map(word);
+    let kind = match word {
+        Some(Word::Throttled) => AnswerKind::Throttled,
+        Some(Word::Busy) => AnswerKind::Busy,
+        Some(Word::Queued) => AnswerKind::RefusedInPassing,
+        Some(Word::Permanent | Word::Credentials | Word::Ambiguous | Word::Unknown) | None => {
+            by_status(status, code, word)
+        }
+    };
+    if kind == AnswerKind::Doubtful {
+        AnswerKind::RefusedInPassing
+    } else {
+        kind
+    }
+}
+
+/// Whether the service says that it knows no such run: `DEVCP.00012002`, "no such record" (help centre, "Error Codes"
+/// of CodeArts Pipeline); `DEVPIPE.00011401`, "no such pipeline" (the Terraform provider, `common.go`), for a pipeline
+/// that was deleted took its runs with it; or a code of the service's own with a 404. A 404 without one, or with one of
+/// the gateway, speaks of the path: a wrong endpoint must not make every run vanish.
+pub(crate) fn says_no_record(answer: &Answer) -> bool {
+    let Some(code) = answer.code.as_deref() else {
+        return false;
+    };
+    let is_the_services = gateway_number(code).is_none() && code.contains('.');
+    matches!(code, "DEVCP.00012002" | "DEVPIPE.00011401")
+        || (answer.status == Some(404) && is_the_services)
+}
+
 fn class(status: u16, facts: &Facts) -> AnswerKind {
     let code = facts.error.code.as_deref();
     let word = code.map(word);
@@ -68,6 +135,11 @@ fn class(status: u16, facts: &Facts) -> AnswerKind {
         Some(Word::Busy) => return AnswerKind::Busy,
         Some(Word::Permanent | Word::Credentials | Word::Ambiguous | Word::Unknown) | None => {}
     }
+    by_status(status, code, word)
+}
+
+/// What the status says where no run is named and no code is believed at every status.
+fn by_status(status: u16, code: Option<&str>, word: Option<Word>) -> AnswerKind {
     match status {
         200..=299 => match word {
             Some(Word::Permanent) => AnswerKind::Refused,

@@ -135,7 +135,7 @@ fn message_of(object: &Map<String, Value>) -> Option<String> {
 }
 
 /// A code as text. Empty ones and those by which sister services say "all is well" are none.
-fn error_code(value: &Value) -> Option<String> {
+pub(super) fn error_code(value: &Value) -> Option<String> {
     let code = word_of(value)?;
     let is_well = code.trim_matches('0').is_empty()
         || (code.len() == 3 && code.starts_with('2') && code.bytes().all(|b| b.is_ascii_digit()))
@@ -158,7 +158,7 @@ fn id(value: &Value) -> Option<String> {
 }
 
 /// An id that can be written into a log and asked for again; anything else under that name is no id.
-fn plain_id(text: &str) -> Option<String> {
+pub(super) fn plain_id(text: &str) -> Option<String> {
     let plain = !text.is_empty()
         && text.len() <= WORD_CHARS_MAX
         && text.bytes().all(|byte| byte.is_ascii_graphic());

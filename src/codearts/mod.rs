@@ -20,10 +20,14 @@ use crate::domain::{AccountName, Answer, RunRequest};
 
 pub mod answer;
 pub mod auth;
+pub mod calls;
 mod code;
 mod facts;
 pub mod http;
+pub mod looks;
 pub mod mask;
+mod pages;
+pub mod search;
 
 pub use answer::read;
 pub use mask::Mask;
@@ -204,7 +208,7 @@ pub enum RequestError {
     /// An id that would change the address instead of standing in it.
     #[error("{field} {text:?} cannot stand in an address; it is an id of 32 characters")]
     Id {
-        /// `project_id` or `pipeline_id`.
+        /// `project_id`, `pipeline_id`, `run_id` or `queue_id`.
         field: &'static str,
         /// What was given.
         text: String,
@@ -240,22 +244,27 @@ pub fn request(
         sub_hook: run.sub_hook,
         execution_plan_id: run.execution_plan_id.as_deref(),
     };
-    let mut headers = vec![
-        ("Content-Type".to_owned(), JSON.to_owned()),
-        ("User-Agent".to_owned(), USER_AGENT.to_owned()),
-    ];
-    if let Some(id) = iam_project_id {
-        headers.push(("X-Project-Id".to_owned(), id.to_owned()));
-    }
     Ok(HttpRequest {
         method: "POST".to_owned(),
         url: format!(
             "{}/v5/{project_id}/api/pipelines/{pipeline_id}/run",
             endpoint.trim_end_matches('/')
         ),
-        headers,
+        headers: headers(JSON, iam_project_id),
         body: serde_json::to_vec(&body).map_err(|error| RequestError::Json(error.to_string()))?,
     })
+}
+
+/// The headers of every request, but those that authenticate it.
+fn headers(content_type: &str, iam_project_id: Option<&str>) -> Vec<(String, String)> {
+    let mut headers = vec![
+        ("Content-Type".to_owned(), content_type.to_owned()),
+        ("User-Agent".to_owned(), USER_AGENT.to_owned()),
+    ];
+    if let Some(id) = iam_project_id {
+        headers.push(("X-Project-Id".to_owned(), id.to_owned()));
+    }
+    headers
 }
 
 /// The body of `RunPipeline`, in the order of the SDKs' model. Absent is not empty: an empty list is sent.

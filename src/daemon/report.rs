@@ -13,121 +13,74 @@ pub(super) fn plan(plan: &Plan) {
     }
 }
 
+/// How loud a line is.
+enum Voice {
+    Info,
+    Warn,
+    Error,
+}
+
+/// How loud, and what stands before the tick's own note.
+fn voice(state: TickState, is_answered: bool) -> (Voice, &'static str) {
+    match state {
+        TickState::Sent { .. } => (Voice::Info, "sending: "),
+        TickState::Waiting { .. } if is_answered => (Voice::Warn, "waiting: "),
+        TickState::Waiting { .. } => (Voice::Info, "waiting: "),
+        TickState::Doubtful { .. } => (Voice::Warn, "in doubt: "),
+        TickState::Running { .. } => (Voice::Info, ""),
+        TickState::Ended { reason, .. } => match reason {
+            Reason::Succeeded | Reason::Started => (Voice::Info, ""),
+            Reason::Withdrawn => (Voice::Info, "withdrawn: "),
+            Reason::Missed => (Voice::Warn, ""),
+            Reason::Failed | Reason::Canceled => (Voice::Error, ""),
+            Reason::TooLate | Reason::Refused | Reason::GaveUp | Reason::Unknown => {
+                (Voice::Error, "no run: ")
+            }
+        },
+    }
+}
+
+/// One line; the fields are the same in each, those that are absent are left out.
 fn log_change(change: &Change) {
     let tick = &change.tick;
-    let (entry, id, attempt) = (tick.entry.as_str(), tick.id.as_str(), tick.attempts);
-    let pipeline_id = tick.request.pipeline_id.as_str();
     let answer = change
         .attempt
         .as_ref()
         .and_then(|attempt| attempt.answer.as_ref());
+    let (voice, before) = voice(tick.state, answer.is_some());
+    let (entry, id, note) = (tick.entry.as_str(), tick.id.as_str(), tick.note.as_str());
+    let attempt = (tick.attempts > 0).then_some(tick.attempts);
+    let run = tick.run.as_ref();
+    let run_id = run.map(|run| run.id.as_str());
+    let outcome = run.and_then(|run| run.outcome.as_deref());
+    let pipeline_id = tick.request.pipeline_id.as_str();
     let request_id = answer.and_then(|answer| answer.request_id.as_deref());
-    let note = tick.note.as_str();
-    match tick.state {
-        TickState::Running { .. }
-        | TickState::Ended {
-            reason: Reason::Started,
-            ..
-        } => {
-            let run_id = tick.run.as_ref().map(|run| run.id.as_str());
-            info!(
+    let reason = match tick.state {
+        TickState::Ended { reason, .. } => Some(reason.name()),
+        TickState::Waiting { .. }
+        | TickState::Sent { .. }
+        | TickState::Doubtful { .. }
+        | TickState::Running { .. } => None,
+    };
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
                 entry,
                 tick = id,
                 attempt,
                 run_id,
                 pipeline_id,
                 request_id,
-                "{note}"
-            );
-        }
-        TickState::Ended {
-            reason: reason @ (Reason::Succeeded | Reason::Failed | Reason::Canceled),
-            ..
-        } => {
-            let run_id = tick.run.as_ref().map(|run| run.id.as_str());
-            let outcome = tick.run.as_ref().and_then(|run| run.outcome.as_deref());
-            let reason = reason.name();
-            if reason == Reason::Succeeded.name() {
-                info!(
-                    entry,
-                    tick = id,
-                    run_id,
-                    pipeline_id,
-                    outcome,
-                    reason,
-                    "{note}"
-                );
-            } else {
-                error!(
-                    entry,
-                    tick = id,
-                    run_id,
-                    pipeline_id,
-                    outcome,
-                    reason,
-                    "{note}"
-                );
-            }
-        }
-        TickState::Doubtful { .. } => {
-            warn!(
-                entry,
-                tick = id,
-                attempt,
-                pipeline_id,
-                request_id,
-                "in doubt: {note}"
-            );
-        }
-        TickState::Ended {
-            reason: reason @ Reason::Withdrawn,
-            ..
-        } => {
-            info!(
-                entry,
-                tick = id,
-                attempt,
-                pipeline_id,
-                reason = reason.name(),
-                "withdrawn: {note}"
-            );
-        }
-        TickState::Ended {
-            reason: reason @ Reason::Missed,
-            ..
-        } => {
-            warn!(
-                entry,
-                tick = id,
-                pipeline_id,
-                reason = reason.name(),
-                "{note}"
-            );
-        }
-        TickState::Ended {
-            reason: reason @ (Reason::TooLate | Reason::Refused | Reason::GaveUp | Reason::Unknown),
-            ..
-        } => error!(
-            entry,
-            tick = id,
-            attempt,
-            pipeline_id,
-            request_id,
-            reason = reason.name(),
-            "no run: {note}"
-        ),
-        TickState::Waiting { .. } if answer.is_some() => {
-            warn!(
-                entry,
-                tick = id,
-                attempt,
-                pipeline_id,
-                request_id,
-                "waiting: {note}"
-            );
-        }
-        TickState::Waiting { .. } => info!(entry, tick = id, pipeline_id, "waiting: {note}"),
-        TickState::Sent { .. } => info!(entry, tick = id, attempt, pipeline_id, "sending: {note}"),
+                reason,
+                outcome,
+                "{before}{note}"
+            )
+        };
+    }
+    match voice {
+        Voice::Info => line!(info),
+        Voice::Warn => line!(warn),
+        Voice::Error => line!(error),
     }
 }
 

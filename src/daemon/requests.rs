@@ -244,12 +244,12 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     pub(super) fn log_unsettled(&self) {
         for news in &self.unsettled {
             let (tick, run_id, request_id) = match news {
-                News::Answer(tick, answer) => match &answer.kind {
-                    AnswerKind::Started { run_id, .. } => {
-                        (tick, run_id, answer.request_id.as_deref())
-                    }
-                    _ => continue,
-                },
+                News::Answer(tick, answer) => {
+                    let AnswerKind::Started { run_id, .. } = &answer.kind else {
+                        continue;
+                    };
+                    (tick, run_id, answer.request_id.as_deref())
+                }
                 News::Sighting(tick, Sighting::Found(run)) => (tick, &run.run_id, None),
                 News::Sighting(..) | News::Look(..) => continue,
             };

@@ -278,6 +278,7 @@ pub(crate) fn account(url: &str, credentials: Credentials) -> Account {
         ca_file: None,
         connect_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(20),
+        settle: Duration::from_secs(180),
     }
 }
 

@@ -231,7 +231,10 @@ sources: [{ git_type: gitee, git_url: 'https://x/a.git', tag: 1.10, event_type: 
         (entry.catch_up, entry.catch_up_max, entry.enabled),
         (CatchUp::All, 7, false)
     );
-    assert_eq!(entry.policy.retry.initial_backoff, Duration::from_millis(250));
+    assert_eq!(
+        entry.policy.retry.initial_backoff,
+        Duration::from_millis(250)
+    );
     assert_eq!(
         (
             entry.policy.retry.max_attempts,

@@ -7,8 +7,8 @@ use pipecron::config::SourceFile;
 use pipecron::domain::request::{SecretRef, Source, SourceParams, Variable, VariableValue};
 use pipecron::domain::retry::Jitter;
 use pipecron::domain::{
-    Answer, AnswerKind, Attempt, Change, EntryState, MarkChange, Missed, Origin, Plan, Reason,
-    Doubt, OnDoubt, Policy, Retry, Run, RunRequest, Tick, TickId, TickState, Timestamp,
+    Answer, AnswerKind, Attempt, Change, Doubt, EntryState, MarkChange, Missed, OnDoubt, Origin,
+    Plan, Policy, Reason, Retry, Run, RunRequest, Tick, TickId, TickState, Timestamp,
 };
 use pipecron::ledger::{
     HistoryQuery, Ledger, LedgerError, MESSAGE_CHARS_MAX, NOTE_CHARS_MAX, PRUNE_ROWS_MAX,
@@ -923,7 +923,11 @@ fn policies() -> impl Strategy<Value = Policy> {
     )
         .prop_map(|(retry, resends, settle, follow, run_timeout)| Policy {
             retry,
-            on_doubt: if resends { OnDoubt::Resend } else { OnDoubt::GiveUp },
+            on_doubt: if resends {
+                OnDoubt::Resend
+            } else {
+                OnDoubt::GiveUp
+            },
             settle,
             follow,
             run_timeout,
@@ -940,19 +944,31 @@ fn doubts() -> impl Strategy<Value = Doubt> {
 
 fn runs() -> impl Strategy<Value = Run> {
     (
-        (".*", any::<Option<String>>(), instants(), any::<Option<String>>()),
-        (any::<Option<u64>>(), prop::option::of(instants()), any::<Option<String>>(), any::<bool>()),
+        (
+            ".*",
+            any::<Option<String>>(),
+            instants(),
+            any::<Option<String>>(),
+        ),
+        (
+            any::<Option<u64>>(),
+            prop::option::of(instants()),
+            any::<Option<String>>(),
+            any::<bool>(),
+        ),
     )
         .prop_map(
-            |((id, queue_id, started_at, outcome), (number, ended_at, failed_stage, overdue))| Run {
-                id,
-                queue_id,
-                started_at,
-                number,
-                outcome,
-                ended_at,
-                failed_stage,
-                overdue,
+            |((id, queue_id, started_at, outcome), (number, ended_at, failed_stage, overdue))| {
+                Run {
+                    id,
+                    queue_id,
+                    started_at,
+                    number,
+                    outcome,
+                    ended_at,
+                    failed_stage,
+                    overdue,
+                }
             },
         )
 }

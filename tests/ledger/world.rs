@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pipecron::domain::{
-    AccountName, Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan, Reason,
-    Policy, RunRequest, Tick, TickId, TickState, Timestamp,
+    AccountName, Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan, Policy,
+    Reason, RunRequest, Tick, TickId, TickState, Timestamp,
 };
 use pipecron::ledger::{Ledger, LedgerError};
 use pipecron::os::Clock;

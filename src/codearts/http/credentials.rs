@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use secrecy::ExposeSecret;
+
 use super::session::Ground;
 use super::sources::{Flight, obtain};
 use crate::codearts::auth::Pass;
@@ -94,6 +96,23 @@ impl Held {
             life: None,
             origin: Origin::Read,
         }
+    }
+
+    /// Whether it opens the door in the same way as `other`: then what was refused to one is refused to both.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let same_id = match (&self.pass, &other.pass) {
+            (Pass::Keys(one), Pass::Keys(two)) => one.ak == two.ak,
+            (Pass::Token(_), Pass::Token(_)) => true,
+            (Pass::Keys(_), Pass::Token(_)) | (Pass::Token(_), Pass::Keys(_)) => false,
+        };
+        let secrets = |held: &Self| {
+            let secrets = held
+                .pass
+                .secrets()
+                .map(|secret| secret.expose_secret().to_owned());
+            secrets.collect::<Vec<_>>()
+        };
+        same_id && secrets(self) == secrets(other)
     }
 
     pub(super) fn is_due(&self, now: Timestamp) -> bool {

@@ -5,15 +5,20 @@ use reqwest::header::{HeaderName, HeaderValue};
 use super::gate::gated;
 use crate::codearts::{Body, HttpRequest, HttpResponse};
 
-/// Most that is read of a body, in bytes. The service's answers have a few hundred; IAM's, without the catalogue, a
-/// few thousand.
+/// Most that is read of a body, in bytes. The answer to a start has a few hundred; IAM's, without the catalogue, a few
+/// thousand.
 pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// The same for what shows runs: a hundred rows with their stages and commit messages, or a run with all its jobs and
+/// steps.
+pub(super) const SHOWN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// No response came.
 #[derive(Debug)]
 pub(super) struct Lost {
     /// Whether it is certain that the server never got the request.
     pub(super) never_sent: bool,
+    /// Whether we waited for it as long as we do. Otherwise the connection was lost.
+    pub(super) timed_out: bool,
     /// What went wrong and with whom.
     pub(super) why: String,
 }
@@ -22,9 +27,11 @@ pub(super) struct Lost {
 pub(super) async fn exchange(
     client: &reqwest::Client,
     request: HttpRequest,
+    body_bytes_max: usize,
 ) -> Result<HttpResponse, Lost> {
     let refuse = |why: String| Lost {
         never_sent: true,
+        timed_out: false,
         why,
     };
     let method = reqwest::Method::from_bytes(request.method.as_bytes())
@@ -48,9 +55,11 @@ pub(super) async fn exchange(
         *sent.body_mut() = Some(reqwest::Body::wrap(body));
     }
     match client.execute(sent).await {
-        Ok(response) => Ok(read(response).await),
+        Ok(response) => Ok(read(response, body_bytes_max).await),
         Err(error) => Err(Lost {
-            never_sent: gate.shut(),
+            // A request without a body has no gate to tell; one that never connected was never sent either.
+            never_sent: gate.shut() || (!has_body && error.is_connect()),
+            timed_out: error.is_timeout(),
             why: format!("{host}: {}", causes(error)),
         }),
     }
@@ -69,7 +78,7 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> 
     Ok((name, value))
 }
 
-async fn read(mut response: reqwest::Response) -> HttpResponse {
+async fn read(mut response: reqwest::Response, body_bytes_max: usize) -> HttpResponse {
     let status = response.status().as_u16();
     let headers = response
         .headers()
@@ -81,7 +90,7 @@ async fn read(mut response: reqwest::Response) -> HttpResponse {
             )
         })
         .collect();
-    let body = read_body(&mut response).await;
+    let body = read_body(&mut response, body_bytes_max).await;
     HttpResponse {
         status,
         headers,
@@ -89,12 +98,12 @@ async fn read(mut response: reqwest::Response) -> HttpResponse {
     }
 }
 
-async fn read_body(response: &mut reqwest::Response) -> Body {
+async fn read_body(response: &mut reqwest::Response, bytes_max: usize) -> Body {
     let mut bytes = Vec::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() > BODY_BYTES_MAX => {
-                return Body::Broken(format!("the answer has more than {BODY_BYTES_MAX} bytes"));
+            Ok(Some(chunk)) if bytes.len() + chunk.len() > bytes_max => {
+                return Body::Broken(format!("the answer has more than {bytes_max} bytes"));
             }
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Ok(None) => return Body::Whole(bytes),

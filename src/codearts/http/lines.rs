@@ -58,6 +58,8 @@ pub(super) enum Purpose {
     Start,
     /// A request that may be sent again, to IAM: connections are kept for a while.
     Call,
+    /// A look at runs, which may be taken again: connections are kept for a while, for one look asks many times.
+    Look,
     /// The instance metadata service: never through a proxy.
     Metadata,
 }
@@ -186,7 +188,7 @@ pub(super) fn parse_ca(
 fn tls(purpose: Purpose, account: &Account, trust: &Trust) -> Result<rustls::ClientConfig, String> {
     let ca = read_ca(account)?;
     let address = match purpose {
-        Purpose::Start => &account.endpoint,
+        Purpose::Start | Purpose::Look => &account.endpoint,
         Purpose::Call => &account.iam_endpoint,
         Purpose::Metadata => &account.metadata_endpoint,
     };
@@ -221,7 +223,9 @@ fn client(
     tls: rustls::ClientConfig,
 ) -> Result<reqwest::Client, String> {
     let (connect, whole) = match purpose {
-        Purpose::Start | Purpose::Call => (account.connect_timeout, account.request_timeout),
+        Purpose::Start | Purpose::Call | Purpose::Look => {
+            (account.connect_timeout, account.request_timeout)
+        }
         Purpose::Metadata => (
             METADATA_TIMEOUT.min(account.connect_timeout),
             METADATA_TIMEOUT.min(account.request_timeout),
@@ -237,9 +241,11 @@ fn client(
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false);
-    if purpose != Purpose::Call {
-        builder = builder.pool_max_idle_per_host(0);
-    }
+    builder = match purpose {
+        Purpose::Call => builder,
+        Purpose::Look => builder.pool_max_idle_per_host(super::looks::LOOKS_AT_ONCE),
+        Purpose::Start | Purpose::Metadata => builder.pool_max_idle_per_host(0),
+    };
     builder = match account.proxy.as_deref() {
         _ if purpose == Purpose::Metadata => builder.no_proxy(),
         None => builder,

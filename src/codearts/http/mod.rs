@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::{CodeArts, Start};
 use crate::config::Account;
+use crate::domain::sighting::{Find, Look, PipelineAt, SeenRun, Sighting};
 use crate::domain::{AccountName, Answer, AnswerKind};
 use crate::os::Clock;
 
@@ -19,11 +20,13 @@ mod dry_run;
 mod exchange;
 mod gate;
 mod lines;
+mod looks;
 mod secrets;
 mod session;
 mod sources;
 
 pub use dry_run::dry_run;
+pub use looks::longest_look;
 
 use lines::Trust;
 use session::{Session, no_response};
@@ -124,16 +127,70 @@ impl CodeArts for Client {
     async fn start(&self, start: Start) -> Answer {
         match self.session(&start.account) {
             Some(session) => session.start(start).await,
-            None => no_response(
-                AnswerKind::NotSent,
-                format!("there is no account {} any more", start.account),
-            ),
+            None => no_account(&start.account),
+        }
+    }
+
+    async fn find(&self, find: Find) -> Sighting {
+        match self.session(&find.at.account) {
+            Some(session) => session.find(find).await,
+            None => Sighting::Failed(no_account(&find.at.account)),
+        }
+    }
+
+    async fn look(&self, runs: Vec<(PipelineAt, String)>) -> Vec<Look> {
+        let mut looks: Vec<Option<Look>> = runs.iter().map(|_| None).collect();
+        let mut accounts: BTreeMap<AccountName, Vec<usize>> = BTreeMap::new();
+        for (index, (at, _)) in runs.iter().enumerate() {
+            accounts.entry(at.account.clone()).or_default().push(index);
+        }
+        for (account, indices) in accounts {
+            let wanted: Vec<_> = indices.iter().map(|index| runs[*index].clone()).collect();
+            let seen = match self.session(&account) {
+                Some(session) => session.look(wanted).await,
+                None => vec![Look::Failed(no_account(&account)); wanted.len()],
+            };
+            for (index, look) in indices.into_iter().zip(seen) {
+                looks[index] = Some(look);
+            }
+        }
+        // Each index belongs to one account, so none is left; a run is never called vanished for want of an answer.
+        looks
+            .into_iter()
+            .zip(runs)
+            .map(|(look, (at, _))| look.unwrap_or_else(|| Look::Failed(no_account(&at.account))))
+            .collect()
+    }
+
+    async fn under_way(&self, at: PipelineAt) -> Result<Vec<SeenRun>, Answer> {
+        match self.session(&at.account) {
+            Some(session) => session.under_way(at).await,
+            None => Err(no_account(&at.account)),
+        }
+    }
+
+    async fn stop(
+        &self,
+        at: PipelineAt,
+        run_id: String,
+        queue_id: Option<String>,
+    ) -> Result<(), Answer> {
+        match self.session(&at.account) {
+            Some(session) => session.stop(at, run_id, queue_id).await,
+            None => Err(no_account(&at.account)),
         }
     }
 
     fn use_accounts(&self, accounts: &BTreeMap<AccountName, Arc<Account>>) {
         self.replace_accounts(accounts);
     }
+}
+
+fn no_account(account: &AccountName) -> Answer {
+    no_response(
+        AnswerKind::NotSent,
+        format!("there is no account {account} any more"),
+    )
 }
 
 /// The longest [`CodeArts::start`] takes for this account. A lease on an attempt has to outlive it.

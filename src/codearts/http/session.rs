@@ -7,10 +7,12 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
 
 use super::credentials::{Failure, Held, Keeper};
-use super::exchange::{Lost, exchange};
+use super::exchange::{BODY_BYTES_MAX, Lost, exchange};
 use super::lines::{Lines, Purpose, Trust};
+use super::looks::LOOKS_AT_ONCE;
 use super::secrets::read_variables;
 use super::sources::blocking;
 use crate::codearts::{HttpRequest, Mask, Secrets, Start, read, request, secret_variables};
@@ -49,8 +51,10 @@ impl Ground {
 /// An account's session.
 #[derive(Debug)]
 pub(super) struct Session {
-    ground: Arc<Ground>,
-    keeper: Arc<Keeper>,
+    pub(super) ground: Arc<Ground>,
+    pub(super) keeper: Arc<Keeper>,
+    /// Whoever looks holds one of these, so that looks leave the service and the account's rate to starts.
+    pub(super) looks: Semaphore,
 }
 
 impl Session {
@@ -63,6 +67,7 @@ impl Session {
                 lines: Arc::default(),
             }),
             keeper: Arc::default(),
+            looks: Semaphore::new(LOOKS_AT_ONCE),
         }
     }
 
@@ -82,14 +87,9 @@ impl Session {
         let prepared = match tokio::time::timeout(patience, self.prepare(&start)).await {
             Ok(Ok(prepared)) => prepared,
             Ok(Err(failure)) => return failed(failure),
-            Err(_) => {
-                return failed(Failure::from(format!(
-                    "credentials and secrets could not be had within {} s",
-                    patience.as_secs()
-                )));
-            }
+            Err(_) => return failed(too_slow(patience)),
         };
-        let answer = match exchange(&prepared.client, prepared.request).await {
+        let answer = match exchange(&prepared.client, prepared.request, BODY_BYTES_MAX).await {
             Ok(response) => read(&response, &prepared.mask, self.ground.clock.now()),
             Err(lost) => unanswered(&lost, &prepared.mask),
         };
@@ -155,9 +155,22 @@ pub(super) fn longest_preparation(account: &Account) -> Duration {
         .saturating_add(Duration::from_secs(10))
 }
 
+/// Getting ready took longer than that.
+pub(super) fn too_slow(patience: Duration) -> Failure {
+    Failure::from(format!(
+        "credentials and secrets could not be had within {} s",
+        patience.as_secs()
+    ))
+}
+
 /// Hides what we send in confidence from what is shown of the answer: credentials, the signature (it opens the door
 /// for a quarter of an hour), secret variables, the proxy's password.
-fn mask(account: &Account, request: &HttpRequest, held: &Held, secrets: &Secrets) -> Mask {
+pub(super) fn mask(
+    account: &Account,
+    request: &HttpRequest,
+    held: &Held,
+    secrets: &Secrets,
+) -> Mask {
     let mut mask = Mask::none();
     for secret in held.pass.secrets().chain(secrets.values()) {
         mask.hide(secret.expose_secret());
@@ -209,7 +222,7 @@ fn hide_proxy_password(mask: &mut Mask, proxy: &str) {
     mask.hide(&BASE64_STANDARD.encode(both));
 }
 
-fn failed(failure: Failure) -> Answer {
+pub(super) fn failed(failure: Failure) -> Answer {
     let kind = if failure.unauthorized {
         AnswerKind::Unauthorized
     } else {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::credentials::{Failure, Held, Life, Origin};
-use super::exchange::exchange;
+use super::exchange::{BODY_BYTES_MAX, exchange};
 use super::lines::Purpose;
 use super::secrets::{read_chain, read_pass, read_profile, read_user, sandbox_keys};
 use super::session::Ground;
@@ -147,7 +147,9 @@ async fn call(
         .client(purpose)
         .await
         .map_err(|failure| failure.message)?;
-    exchange(&client, request).await.map_err(|lost| lost.why)
+    exchange(&client, request, BODY_BYTES_MAX)
+        .await
+        .map_err(|lost| lost.why)
 }
 
 async fn metadata_key(

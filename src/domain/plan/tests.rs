@@ -226,7 +226,10 @@ impl World {
     fn reasons(&self) -> Vec<&'static str> {
         let reason = |tick: &Tick| match tick.state {
             TickState::Ended { reason, .. } => reason.name(),
-            _ => tick.state.name(),
+            TickState::Waiting { .. }
+            | TickState::Sent { .. }
+            | TickState::Doubtful { .. }
+            | TickState::Running { .. } => tick.state.name(),
         };
         self.ticks.iter().map(reason).collect()
     }
