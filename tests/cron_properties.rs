@@ -121,7 +121,7 @@ fn month_has(date: NaiveDate, day: i64) -> Option<NaiveDate> {
 }
 
 fn is_workday(date: NaiveDate) -> bool {
-    !date.weekday().num_days_from_sunday().is_multiple_of(6)
+    !matches!(date.weekday(), chrono::Weekday::Sat | chrono::Weekday::Sun)
 }
 
 fn date_item(item: &str, date: NaiveDate) -> bool {
