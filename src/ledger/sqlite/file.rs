@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::{Fault, LedgerError};
 use super::fault::{cannot_open, on_io};
-use super::schema::APPLICATION_ID;
+use super::schema::{ANOTHER_DATABASE, APPLICATION_ID};
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -98,8 +98,6 @@ const IS_A_DIRECTORY: &str =
     "it is a directory; name a file in it, as in sqlite:///var/lib/pipecron/ledger.db";
 const NOT_SQLITE: &str =
     "it is not a SQLite database: choose another place with --ledger, or restore a backup";
-pub(super) const ANOTHER_DATABASE: &str =
-    "it is a SQLite database, but not a ledger of pipecron: choose another place with --ledger";
 
 /// Looks at what stands at `path` without SQLite, which might repair or complete it: what is not ours stays as it is.
 pub(super) fn look(path: &Path) -> Result<Found, LedgerError> {
@@ -203,7 +201,15 @@ fn lock_path(path: &Path) -> PathBuf {
 /// The file stays when it is let go: whoever removes it lets two processes hold two files of one name.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Lets go by name: to close the file is not enough while a process that was just forked still has a copy of it.
+    fn drop(&mut self) {
+        // Then it ends when that copy is closed.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -229,7 +235,7 @@ impl Lock {
         let _ = file
             .set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 

@@ -414,8 +414,9 @@ fn connect(path: &Path, options: Options) -> Result<Connection, LedgerError> {
         let why = "it can be read but not written: look at its owner and mode, and whether its file system is mounted read-only";
         return Err(cannot_open(path, Fault::ReadOnly, why));
     }
-    let (_, version) = schema::identity(&conn).map_err(failed)?;
-    schema::refuse_newer(path, version)?;
+    let identity = schema::identity(&conn).map_err(failed)?;
+    identity.refuse_others(path)?;
+    identity.refuse_newer(path)?;
     if let Some(damage) = damage(&conn).map_err(failed)? {
         let why = format!("it is damaged ({damage}): move it away and restore a backup");
         return Err(cannot_open(path, Fault::Corrupt, why));

@@ -13,7 +13,7 @@ use rusqlite::{Connection, InterruptHandle, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{Fault, LedgerError};
-use super::fault::{RowError, cannot_open, on_open};
+use super::fault::{RowError, on_open};
 use super::{file, schema};
 
 /// How often a read is repeated because a daemon began to write under it.
@@ -57,20 +57,25 @@ impl Reader {
     pub(super) fn open(path: &Path, busy_timeout: Duration) -> Result<Self, LedgerError> {
         let failed = |error: rusqlite::Error| on_open(path, &error);
         let still = still(path);
-        let mut conn = open_as_still(path).map_err(failed)?;
-        let (application_id, mut version) = schema::identity(&conn).map_err(failed)?;
-        // Only now, so that nothing is created beside a file that is not ours.
-        if application_id != schema::APPLICATION_ID {
-            let fault = Fault::NotALedger;
-            return Err(cannot_open(path, fault, file::ANOTHER_DATABASE));
+        let alone = open_as_still(path)
+            .and_then(|conn| schema::identity(&conn).map(|identity| (conn, identity)));
+        // Before SQLite may create anything beside a file that is not ours.
+        if let Ok((_, identity)) = &alone {
+            identity.refuse_others(path)?;
         }
-        if still.is_none() {
-            conn = Connection::open_with_flags(path, FLAGS).map_err(failed)?;
+        let (conn, identity) = if still.is_some() {
+            alone.map_err(failed)?
+        } else {
+            // Alone it may not even be readable: on a full disk the log was moved into it by half.
+            drop(alone);
+            let conn = Connection::open_with_flags(path, FLAGS).map_err(failed)?;
             conn.busy_timeout(busy_timeout).map_err(failed)?;
-            (_, version) = schema::identity(&conn).map_err(failed)?;
-        }
-        schema::refuse_older(path, version)?;
-        schema::refuse_newer(path, version)?;
+            let identity = schema::identity(&conn).map_err(failed)?;
+            (conn, identity)
+        };
+        identity.refuse_others(path)?;
+        identity.refuse_older(path)?;
+        identity.refuse_newer(path)?;
         conn.pragma_update(None, "temp_store", "memory")
             .and_then(|()| super::keep_statements(&conn))
             .map_err(failed)?;

@@ -19,6 +19,10 @@ use super::fault::cannot_open;
 /// What marks a SQLite database as a ledger of ours: "pcrn" in its header.
 pub(super) const APPLICATION_ID: i32 = 0x7063_726e;
 
+/// How it is said that a database is another program's.
+pub(super) const ANOTHER_DATABASE: &str =
+    "it is a SQLite database, but not a ledger of pipecron: choose another place with --ledger";
+
 /// The version of the tables that this program knows.
 pub(super) const VERSION: i32 = STEPS.len() as i32;
 
@@ -99,35 +103,55 @@ CREATE TABLE configs (
 ";
 
 /// Whose database it is, and the version of its tables.
-pub(super) fn identity(conn: &Connection) -> rusqlite::Result<(i32, i32)> {
-    let application_id = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    Ok((application_id, version(conn)?))
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    application_id: i32,
+    version: i32,
+}
+
+pub(super) fn identity(conn: &Connection) -> rusqlite::Result<Identity> {
+    Ok(Identity {
+        application_id: conn.pragma_query_value(None, "application_id", |row| row.get(0))?,
+        version: version(conn)?,
+    })
 }
 
 fn version(conn: &Connection) -> rusqlite::Result<i32> {
     conn.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Refuses tables that were not brought up to date: only who may write can do that.
-pub(super) fn refuse_older(path: &Path, version: i32) -> Result<(), LedgerError> {
-    if version >= VERSION {
-        return Ok(());
+impl Identity {
+    /// Refuses a database of another program.
+    pub(super) fn refuse_others(self, path: &Path) -> Result<(), LedgerError> {
+        if self.application_id == APPLICATION_ID {
+            return Ok(());
+        }
+        Err(cannot_open(path, Fault::NotALedger, ANOTHER_DATABASE))
     }
-    let why = format!(
-        "its tables have version {version}, this program reads {VERSION}: start the daemon of this version once, which brings them up to date"
-    );
-    Err(cannot_open(path, Fault::Version, why))
-}
 
-/// Refuses tables that a newer program made: what it means by them is not known here.
-pub(super) fn refuse_newer(path: &Path, version: i32) -> Result<(), LedgerError> {
-    if version <= VERSION {
-        return Ok(());
+    /// Refuses tables that were not brought up to date: only who may write can do that.
+    pub(super) fn refuse_older(self, path: &Path) -> Result<(), LedgerError> {
+        let version = self.version;
+        if version >= VERSION {
+            return Ok(());
+        }
+        let why = format!(
+            "its tables have version {version}, this program reads {VERSION}: start the daemon of this version once, which brings them up to date"
+        );
+        Err(cannot_open(path, Fault::Version, why))
     }
-    let why = format!(
-        "its tables have version {version}, this program knows them up to {VERSION}: use the version that wrote it, or a backup from before"
-    );
-    Err(cannot_open(path, Fault::Version, why))
+
+    /// Refuses tables that a newer program made: what it means by them is not known here.
+    pub(super) fn refuse_newer(self, path: &Path) -> Result<(), LedgerError> {
+        let version = self.version;
+        if version <= VERSION {
+            return Ok(());
+        }
+        let why = format!(
+            "its tables have version {version}, this program knows them up to {VERSION}: use the version that wrote it, or a backup from before"
+        );
+        Err(cannot_open(path, Fault::Version, why))
+    }
 }
 
 /// Takes the steps that are missing, each in a transaction of its own: dying between two leaves a ledger of an older
