@@ -206,6 +206,49 @@ impl Drop for LastWords {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_remains_of_a_ledger_in_the_making_are_cleared_away() {
+    let place = Place::new();
+    for ending in [".new", ".new-journal", ".new-wal", ".new-shm"] {
+        fs::write(place.beside(ending), "died here").unwrap();
+    }
+    let ledger = place.open();
+    put(&ledger, &[tick("a", second(0))]).await;
+    drop(ledger);
+    assert_eq!(place.names(), ["ledger.db", "ledger.db.lock"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_path_will_do() {
+    use std::os::unix::ffi::OsStrExt;
+    for name in [
+        &b"a b"[..],
+        b"100%41?mode=memory#x&y",
+        "夜".as_bytes(),
+        b"\xff\xfe",
+        b"'\"",
+        b"file:x",
+    ] {
+        let place = Place::new();
+        let name = std::ffi::OsStr::from_bytes(name);
+        let path = place.directory.path().join(name).join(name);
+        let ledger = SqliteLedger::open(&path, clock()).unwrap();
+        put(&ledger, &[tick("a", second(0))]).await;
+        assert_eq!(
+            rows(&SqliteLedger::open_read_only(&path).unwrap()).await,
+            1,
+            "{name:?}"
+        );
+        drop(ledger);
+        assert_eq!(
+            rows(&SqliteLedger::open_read_only(&path).unwrap()).await,
+            1,
+            "{name:?}"
+        );
+        assert!(path.is_file());
+    }
+}
+
 // --- one process writes, others read ---
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,9 @@
 //! Instants are INTEGER nanoseconds since 1970 (`datetime(due / 1000000000, 'unixepoch')` in a shell): they sort, and
 //! come back exactly as they went in. They reach from 1677 to 2262; what lies beyond is held at the end.
 //!
+//! The tables are not STRICT: the sqlite3 shell of RHEL 8 and 9 could not open them at night. What has the wrong type is
+//! refused when it is read.
+//!
 //! States, origins and reasons have no CHECK that lists them: SQLite cannot alter one, and a new state would mean a
 //! copy of the table. What a version does not know it refuses when it reads.
 
@@ -34,13 +37,13 @@ CREATE TABLE meta (
     one        INTEGER PRIMARY KEY CHECK (one = 1),
     ledger     TEXT NOT NULL,
     created_at INTEGER NOT NULL
-) STRICT;
+);
 
 CREATE TABLE marks (
     entry    TEXT PRIMARY KEY,
     until    INTEGER NOT NULL,
     schedule TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 
 CREATE TABLE ticks (
     seq        INTEGER PRIMARY KEY,     -- what the other tables refer to; an id is long
@@ -62,7 +65,7 @@ CREATE TABLE ticks (
     missed     TEXT,                    -- JSON, of a row that stands for dropped ticks
     note       TEXT NOT NULL,
     CHECK ((state = 'ended') = (reason IS NOT NULL))
-) STRICT;
+);
 CREATE UNIQUE INDEX ticks_opened_once ON ticks (entry, due) WHERE origin = 'scheduled';
 CREATE INDEX ticks_open ON ticks (entry, due) WHERE state <> 'ended';
 CREATE INDEX ticks_by_due ON ticks (due);
@@ -76,7 +79,7 @@ CREATE TABLE attempts (
     answered_at INTEGER,
     answer      TEXT,                   -- JSON
     PRIMARY KEY (tick, number)
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 
 -- A run's id is the service's word: if it gave one twice we still write down what it said (P10).
 CREATE TABLE runs (
@@ -85,7 +88,7 @@ CREATE TABLE runs (
     queue_id   TEXT,
     started_at INTEGER NOT NULL,
     outcome    TEXT
-) STRICT;
+);
 
 CREATE TABLE notes (
     tick   INTEGER NOT NULL REFERENCES ticks (seq) ON DELETE CASCADE,
@@ -93,13 +96,13 @@ CREATE TABLE notes (
     at     INTEGER NOT NULL,
     text   TEXT NOT NULL,
     PRIMARY KEY (tick, number)
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 
 CREATE TABLE configs (
     key       TEXT PRIMARY KEY,
     loaded_at INTEGER NOT NULL,
     files     TEXT NOT NULL             -- JSON
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 ";
 
 /// Whose database it is, and the version of its tables.
