@@ -1,12 +1,14 @@
 //! SQLite's errors as ours: what went wrong, and what to do.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use rusqlite::ErrorCode;
 
 use crate::domain::EntryName;
 
+use super::super::rule::panic_text;
 use super::super::{Fault, LedgerError};
 
 /// What can go wrong inside of a transaction, before it is known which ledger and what was tried.
@@ -61,6 +63,12 @@ impl RowError {
             why,
         }
     }
+}
+
+/// Does `work`; a panic in it is an error. The thread serves everybody, so one mistake must not end it.
+pub(super) fn catch<T>(work: impl FnOnce() -> Result<T, RowError>) -> Result<T, RowError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|payload| Err(RowError::Panicked(panic_text(&*payload).to_owned())))
 }
 
 /// SQLite's error on opening or making the ledger.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::{Fault, LedgerError};
 use super::fault::{cannot_open, on_io};
-use super::schema::APPLICATION_ID;
+use super::schema::{ANOTHER_DATABASE, APPLICATION_ID};
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -66,22 +66,29 @@ pub(super) fn make_directory(path: &Path) -> Result<(), LedgerError> {
         .take_while(|directory| directory.symlink_metadata().is_err())
         .collect();
     while let Some(directory) = missing.pop() {
-        let made = DirBuilder::new().mode(DIRECTORY_MODE).create(directory);
-        match made {
-            // The umask may have taken something away.
-            Ok(()) => fs::set_permissions(directory, Permissions::from_mode(DIRECTORY_MODE)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error),
-        }
-        .map_err(|error| {
-            on_io(
-                path,
-                &format!("making the directory {}", directory.display()),
-                &error,
-            )
+        make_one_directory(directory).map_err(|error| {
+            let what = format!("making the directory {}", directory.display());
+            on_io(path, &what, &error)
         })?;
     }
     Ok(())
+}
+
+fn make_one_directory(directory: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(DIRECTORY_MODE).create(directory) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    // The umask may have taken something away.
+    fs::set_permissions(directory, Permissions::from_mode(DIRECTORY_MODE))?;
+    directory.parent().map_or(Ok(()), sync_directory)
+}
+
+/// Makes sure that what was made or renamed in a directory is there after a power cut. Without it a start may find no
+/// ledger, begin a new one and forget what was sent.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
 }
 
 /// What stands at the ledger's path.
@@ -98,8 +105,6 @@ const IS_A_DIRECTORY: &str =
     "it is a directory; name a file in it, as in sqlite:///var/lib/pipecron/ledger.db";
 const NOT_SQLITE: &str =
     "it is not a SQLite database: choose another place with --ledger, or restore a backup";
-pub(super) const ANOTHER_DATABASE: &str =
-    "it is a SQLite database, but not a ledger of pipecron: choose another place with --ledger";
 
 /// Looks at what stands at `path` without SQLite, which might repair or complete it: what is not ours stays as it is.
 pub(super) fn look(path: &Path) -> Result<Found, LedgerError> {
@@ -167,12 +172,7 @@ pub(super) fn make_new(path: &Path) -> io::Result<()> {
 /// Puts a finished ledger into its place, for good.
 pub(super) fn move_into_place(new: &Path, path: &Path) -> io::Result<()> {
     fs::rename(new, path)?;
-    // Without this a power cut may bring back a directory without the ledger, and a start without the ledger begins a
-    // new one.
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
+    path.parent().map_or(Ok(()), sync_directory)
 }
 
 /// Makes a file that we created its owner's alone. When root made it in somebody's directory (a command run by hand
@@ -203,7 +203,15 @@ fn lock_path(path: &Path) -> PathBuf {
 /// The file stays when it is let go: whoever removes it lets two processes hold two files of one name.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Lets go by name: to close the file is not enough while a process that was just forked still has a copy of it.
+    fn drop(&mut self) {
+        // Then it ends when that copy is closed.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -229,7 +237,7 @@ impl Lock {
         let _ = file
             .set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 

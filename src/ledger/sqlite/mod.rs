@@ -414,8 +414,9 @@ fn connect(path: &Path, options: Options) -> Result<Connection, LedgerError> {
         let why = "it can be read but not written: look at its owner and mode, and whether its file system is mounted read-only";
         return Err(cannot_open(path, Fault::ReadOnly, why));
     }
-    let (_, version) = schema::identity(&conn).map_err(failed)?;
-    schema::refuse_newer(path, version)?;
+    let identity = schema::identity(&conn).map_err(failed)?;
+    identity.refuse_others(path)?;
+    identity.refuse_newer(path)?;
     if let Some(damage) = damage(&conn).map_err(failed)? {
         let why = format!("it is damaged ({damage}): move it away and restore a backup");
         return Err(cannot_open(path, Fault::Corrupt, why));
@@ -488,4 +489,86 @@ fn give_back_pages(conn: &Connection) -> Result<bool, RowError> {
     let left = count("freelist_count")?;
     // A file that somebody rebuilt by hand may have lost the ability; then it keeps its size, and rows reuse the pages.
     Ok(left < free && left > kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_talks_to_a_thread_that_died_is_told_and_does_not_wait() {
+        let thread = |mut queue: mpsc::Receiver<oneshot::Sender<()>>| {
+            let _first = queue.blocking_recv();
+            panic!("a planted mistake");
+        };
+        let worker = Worker::start("dying", thread).unwrap();
+        let (reply, answer) = oneshot::channel();
+        // Taken, never answered.
+        assert!(worker.tell(reply).await.is_ok());
+        assert!(answer.await.is_err());
+        // Queued at best, then dropped with the queue.
+        let (reply, answer) = oneshot::channel();
+        let _ = worker.tell(reply).await;
+        assert!(answer.await.is_err());
+        drop(worker);
+    }
+
+    #[test]
+    fn an_id_is_eight_letters_and_every_letter_comes_up() {
+        let mut letters = std::collections::BTreeSet::new();
+        for _ in 0..500 {
+            let id = draw_id().unwrap();
+            assert_eq!(id.len(), 8);
+            letters.extend(id.bytes());
+        }
+        assert_eq!(letters.len(), 52);
+    }
+
+    /// A killed process loses nothing either way: only a power cut would tell, and nobody pulls the plug in a test.
+    #[test]
+    fn every_commit_waits_for_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.db");
+        make(&path, &Clock::system()).unwrap();
+        let conn = connect(&path, Options::default()).unwrap();
+        for (pragma, expected) in [
+            ("synchronous", "2"),
+            ("journal_mode", "wal"),
+            ("foreign_keys", "1"),
+            ("auto_vacuum", "2"),
+            ("page_size", "4096"),
+            ("application_id", "1885565550"),
+        ] {
+            let sql = format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}");
+            let found: String = conn.query_row(&sql, [], |row| row.get(0)).unwrap();
+            assert_eq!(found, expected, "{pragma}");
+        }
+    }
+
+    #[test]
+    fn every_version_leads_to_the_newest_and_the_newest_stays() {
+        let tables = |conn: &Connection| -> Vec<String> {
+            let mut names = conn
+                .prepare("SELECT sql FROM sqlite_schema ORDER BY name")
+                .unwrap();
+            let names = names
+                .query_map([], |row| row.get::<_, Option<String>>(0))
+                .unwrap();
+            names.filter_map(Result::unwrap).collect()
+        };
+        let mut conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut conn).unwrap();
+        let newest = tables(&conn);
+        assert!(
+            newest
+                .iter()
+                .any(|table| table.contains("CREATE TABLE runs"))
+        );
+        schema::migrate(&mut conn).unwrap();
+        assert_eq!(tables(&conn), newest);
+        let version: i32 = conn
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .unwrap();
+        assert_eq!(version, schema::VERSION);
+    }
 }

@@ -13,11 +13,11 @@ use rusqlite::{Connection, InterruptHandle, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{Fault, LedgerError};
-use super::fault::{RowError, cannot_open, on_open};
+use super::fault::{RowError, catch, on_open};
 use super::{file, schema};
 
-/// How often a read is repeated because a daemon began to write under it.
-const READS_MAX: u32 = 5;
+/// How often something is tried because a daemon began to write under it.
+const TRIES_MAX: u32 = 5;
 
 /// What has no special meaning in the path of a `file:` URI.
 const PLAIN: AsciiSet = NON_ALPHANUMERIC
@@ -55,22 +55,42 @@ pub(super) struct Reader {
 impl Reader {
     /// Opens the ledger at `path`, which is resolved and is there.
     pub(super) fn open(path: &Path, busy_timeout: Duration) -> Result<Self, LedgerError> {
+        for _ in 1..TRIES_MAX {
+            let still = still(path);
+            let opened = Self::open_as(path, busy_timeout, still.clone());
+            // What looks like damage may be a daemon that starts in this moment.
+            if opened.is_ok() || still.is_none() || still == self::still(path) {
+                return opened;
+            }
+        }
+        Self::open_as(path, busy_timeout, still(path))
+    }
+
+    fn open_as(
+        path: &Path,
+        busy_timeout: Duration,
+        still: Option<Still>,
+    ) -> Result<Self, LedgerError> {
         let failed = |error: rusqlite::Error| on_open(path, &error);
-        let still = still(path);
-        let mut conn = open_as_still(path).map_err(failed)?;
-        let (application_id, mut version) = schema::identity(&conn).map_err(failed)?;
-        // Only now, so that nothing is created beside a file that is not ours.
-        if application_id != schema::APPLICATION_ID {
-            let fault = Fault::NotALedger;
-            return Err(cannot_open(path, fault, file::ANOTHER_DATABASE));
+        let alone = open_as_still(path)
+            .and_then(|conn| schema::identity(&conn).map(|identity| (conn, identity)));
+        // Before SQLite may create anything beside a file that is not ours.
+        if let Ok((_, identity)) = &alone {
+            identity.refuse_others(path)?;
         }
-        if still.is_none() {
-            conn = Connection::open_with_flags(path, FLAGS).map_err(failed)?;
+        let (conn, identity) = if still.is_some() {
+            alone.map_err(failed)?
+        } else {
+            // Alone it may not even be readable: on a full disk the log was moved into it by half.
+            drop(alone);
+            let conn = Connection::open_with_flags(path, FLAGS).map_err(failed)?;
             conn.busy_timeout(busy_timeout).map_err(failed)?;
-            (_, version) = schema::identity(&conn).map_err(failed)?;
-        }
-        schema::refuse_older(path, version)?;
-        schema::refuse_newer(path, version)?;
+            let identity = schema::identity(&conn).map_err(failed)?;
+            (conn, identity)
+        };
+        identity.refuse_others(path)?;
+        identity.refuse_older(path)?;
+        identity.refuse_newer(path)?;
         conn.pragma_update(None, "temp_store", "memory")
             .and_then(|()| super::keep_statements(&conn))
             .map_err(failed)?;
@@ -87,12 +107,14 @@ impl Reader {
         &mut self,
         mut query: impl FnMut(&Connection) -> Result<T, RowError>,
     ) -> Result<T, LedgerError> {
-        for _ in 0..READS_MAX {
+        for _ in 0..TRIES_MAX {
             if self.has_moved() {
                 *self = Self::open(&self.path, self.busy_timeout)?;
             }
-            let read = self.conn.unchecked_transaction().map_err(RowError::from);
-            let result = read.and_then(|_transaction| query(&self.conn));
+            let result = catch(|| {
+                let _transaction = self.conn.unchecked_transaction()?;
+                query(&self.conn)
+            });
             // If a daemon started meanwhile, what we read may be half old and half new, whatever it looks like.
             if !self.has_moved() {
                 return result.map_err(|error| error.on(&self.path, "read"));

@@ -6,6 +6,9 @@
 //! Instants are INTEGER nanoseconds since 1970 (`datetime(due / 1000000000, 'unixepoch')` in a shell): they sort, and
 //! come back exactly as they went in. They reach from 1677 to 2262; what lies beyond is held at the end.
 //!
+//! The tables are not STRICT: the sqlite3 shell of RHEL 8 and 9 could not open them at night. What has the wrong type is
+//! refused when it is read.
+//!
 //! States, origins and reasons have no CHECK that lists them: SQLite cannot alter one, and a new state would mean a
 //! copy of the table. What a version does not know it refuses when it reads.
 
@@ -19,6 +22,10 @@ use super::fault::cannot_open;
 /// What marks a SQLite database as a ledger of ours: "pcrn" in its header.
 pub(super) const APPLICATION_ID: i32 = 0x7063_726e;
 
+/// How it is said that a database is another program's.
+pub(super) const ANOTHER_DATABASE: &str =
+    "it is a SQLite database, but not a ledger of pipecron: choose another place with --ledger";
+
 /// The version of the tables that this program knows.
 pub(super) const VERSION: i32 = STEPS.len() as i32;
 
@@ -30,13 +37,13 @@ CREATE TABLE meta (
     one        INTEGER PRIMARY KEY CHECK (one = 1),
     ledger     TEXT NOT NULL,
     created_at INTEGER NOT NULL
-) STRICT;
+);
 
 CREATE TABLE marks (
     entry    TEXT PRIMARY KEY,
     until    INTEGER NOT NULL,
     schedule TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 
 CREATE TABLE ticks (
     seq        INTEGER PRIMARY KEY,     -- what the other tables refer to; an id is long
@@ -59,7 +66,7 @@ CREATE TABLE ticks (
     missed     TEXT,                    -- JSON, of a row that stands for dropped ticks
     note       TEXT NOT NULL,
     CHECK ((state = 'ended') = (reason IS NOT NULL))
-) STRICT;
+);
 CREATE UNIQUE INDEX ticks_opened_once ON ticks (entry, due) WHERE origin = 'scheduled';
 CREATE INDEX ticks_open ON ticks (entry, due) WHERE state <> 'ended';
 CREATE INDEX ticks_by_due ON ticks (due);
@@ -73,7 +80,7 @@ CREATE TABLE attempts (
     answered_at INTEGER,
     answer      TEXT,                   -- JSON
     PRIMARY KEY (tick, number)
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 
 -- A run's id is the service's word: if it gave one twice we still write down what it said (P10).
 CREATE TABLE runs (
@@ -86,7 +93,7 @@ CREATE TABLE runs (
     ended_at   INTEGER,
     failed_stage TEXT,
     overdue    INTEGER NOT NULL
-) STRICT;
+);
 
 CREATE TABLE notes (
     tick   INTEGER NOT NULL REFERENCES ticks (seq) ON DELETE CASCADE,
@@ -94,45 +101,65 @@ CREATE TABLE notes (
     at     INTEGER NOT NULL,
     text   TEXT NOT NULL,
     PRIMARY KEY (tick, number)
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 
 CREATE TABLE configs (
     key       TEXT PRIMARY KEY,
     loaded_at INTEGER NOT NULL,
     files     TEXT NOT NULL             -- JSON
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 ";
 
 /// Whose database it is, and the version of its tables.
-pub(super) fn identity(conn: &Connection) -> rusqlite::Result<(i32, i32)> {
-    let application_id = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    Ok((application_id, version(conn)?))
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    application_id: i32,
+    version: i32,
+}
+
+pub(super) fn identity(conn: &Connection) -> rusqlite::Result<Identity> {
+    Ok(Identity {
+        application_id: conn.pragma_query_value(None, "application_id", |row| row.get(0))?,
+        version: version(conn)?,
+    })
 }
 
 fn version(conn: &Connection) -> rusqlite::Result<i32> {
     conn.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Refuses tables that were not brought up to date: only who may write can do that.
-pub(super) fn refuse_older(path: &Path, version: i32) -> Result<(), LedgerError> {
-    if version >= VERSION {
-        return Ok(());
+impl Identity {
+    /// Refuses a database of another program.
+    pub(super) fn refuse_others(self, path: &Path) -> Result<(), LedgerError> {
+        if self.application_id == APPLICATION_ID {
+            return Ok(());
+        }
+        Err(cannot_open(path, Fault::NotALedger, ANOTHER_DATABASE))
     }
-    let why = format!(
-        "its tables have version {version}, this program reads {VERSION}: start the daemon of this version once, which brings them up to date"
-    );
-    Err(cannot_open(path, Fault::Version, why))
-}
 
-/// Refuses tables that a newer program made: what it means by them is not known here.
-pub(super) fn refuse_newer(path: &Path, version: i32) -> Result<(), LedgerError> {
-    if version <= VERSION {
-        return Ok(());
+    /// Refuses tables that were not brought up to date: only who may write can do that.
+    pub(super) fn refuse_older(self, path: &Path) -> Result<(), LedgerError> {
+        let version = self.version;
+        if version >= VERSION {
+            return Ok(());
+        }
+        let why = format!(
+            "its tables have version {version}, this program reads {VERSION}: start the daemon of this version once, which brings them up to date"
+        );
+        Err(cannot_open(path, Fault::Version, why))
     }
-    let why = format!(
-        "its tables have version {version}, this program knows them up to {VERSION}: use the version that wrote it, or a backup from before"
-    );
-    Err(cannot_open(path, Fault::Version, why))
+
+    /// Refuses tables that a newer program made: what it means by them is not known here.
+    pub(super) fn refuse_newer(self, path: &Path) -> Result<(), LedgerError> {
+        let version = self.version;
+        if version <= VERSION {
+            return Ok(());
+        }
+        let why = format!(
+            "its tables have version {version}, this program knows them up to {VERSION}: use the version that wrote it, or a backup from before"
+        );
+        Err(cannot_open(path, Fault::Version, why))
+    }
 }
 
 /// Takes the steps that are missing, each in a transaction of its own: dying between two leaves a ledger of an older

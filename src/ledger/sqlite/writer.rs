@@ -6,7 +6,6 @@
 //! Every job has a savepoint: a decision that cannot be stored takes back its own rows, not those of its neighbours.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use rusqlite::Connection;
@@ -16,8 +15,7 @@ use crate::domain::Timestamp;
 use crate::os::Clock;
 
 use super::super::LedgerError;
-use super::super::rule::panic_text;
-use super::fault::RowError;
+use super::fault::{RowError, catch};
 use super::file::Lock;
 
 /// Most jobs that share a commit.
@@ -191,11 +189,8 @@ impl Writer {
     /// Runs a job within a savepoint. False if nobody waits for it any more and its rows were taken back.
     fn run(&self, job: &mut dyn Job) -> Result<bool, LedgerError> {
         let result = self.execute("SAVEPOINT job").and_then(|()| {
-            // One caller's mistake must not take the thread away from all others. (A decision's own panic is caught
-            // further in; this is for what is dropped with it.)
-            let run = AssertUnwindSafe(|| job.run(&self.conn, self.clock.now()));
-            catch_unwind(run)
-                .unwrap_or_else(|payload| Err(RowError::Panicked(panic_text(&*payload).to_owned())))
+            // A decision's own panic is caught further in; this is for what is dropped with it.
+            catch(|| job.run(&self.conn, self.clock.now()))
         });
         // The caller may have gone away meanwhile. Then nobody does what was decided: better that it was not.
         let keep = result.is_ok() && job.is_wanted();
