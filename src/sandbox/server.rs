@@ -318,6 +318,7 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, mut closing: watch::Recei
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME_MAX)
         .max_buf_size(HEADER_BYTES_MAX)
+        .max_header_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .auto_date_header(false)
         .serve_connection(TokioIo::new(wire), service);
@@ -347,7 +348,10 @@ async fn answer(
     let request = match read(&shared, request).await {
         Ok(request) => request,
         Err(Unread::Slow) => return Err(NoAnswer),
-        Err(Unread::Answered(response)) => return answered(response, Pace::Whole),
+        // What is left of the body would be taken for the next request.
+        Err(Unread::Answered(response)) => {
+            return answered(response.header("connection", "close"), Pace::Whole);
+        }
     };
     let mut outcome = {
         let now = shared.clock.now();
