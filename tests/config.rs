@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a test that cannot go on has failed"
 )]
 
@@ -17,3 +18,15 @@ mod example;
 
 #[path = "config/broken.rs"]
 mod broken;
+
+#[path = "config/hostile.rs"]
+mod hostile;
+
+#[path = "config/values.rs"]
+mod values;
+
+#[path = "config/files.rs"]
+mod files;
+
+#[path = "config/keys.rs"]
+mod keys;

@@ -7,6 +7,7 @@ use std::path::Path;
 use chrono::NaiveDateTime;
 use pipecron::codearts::HttpRequest;
 use pipecron::codearts::auth::{Keys, sign};
+use proptest::prelude::*;
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -132,5 +133,33 @@ fn an_address_without_a_host_is_refused() {
             sign(request, &keys, chrono::DateTime::UNIX_EPOCH).is_err(),
             "{url}"
         );
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_address_makes_it_panic_and_signing_again_changes_nothing(
+        path in "(/[a-z%0-9. \u{e9}]{0,6}){0,3}",
+        query in "([a-z%&=+;\u{e9}]{0,12})",
+        name in "[A-Za-z_-]{1,10}",
+        value in "[ -~]{0,10}",
+    ) {
+        let keys = Keys {
+            ak: "AK".to_owned(),
+            sk: SecretString::from("SK"),
+            security_token: None,
+        };
+        let request = HttpRequest {
+            method: "POST".to_owned(),
+            url: format!("https://example.com{path}?{query}#f"),
+            headers: vec![(name, value)],
+            body: b"{}".to_vec(),
+        };
+        let once = sign(request, &keys, chrono::DateTime::UNIX_EPOCH).unwrap();
+        prop_assert!(!once.request.url.contains('#'));
+        // A signed request can be signed again, and nothing about it changes.
+        let again = sign(once.request.clone(), &keys, chrono::DateTime::UNIX_EPOCH).unwrap();
+        prop_assert_eq!(again.canonical_request, once.canonical_request);
+        prop_assert_eq!(again.request, once.request);
     }
 }

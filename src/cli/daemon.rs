@@ -119,11 +119,11 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
     }
     let version = env!("CARGO_PKG_VERSION");
     info!(
-        "pipecron {version} started as process {}: {} entries, {} accounts, ledger {} in {}",
+        entries = config.entries.len(),
+        accounts = config.accounts.len(),
+        ledger = ledger.id(),
+        "pipecron {version} started as process {}, with the ledger {}",
         std::process::id(),
-        config.entries.len(),
-        config.accounts.len(),
-        ledger.id(),
         path.display()
     );
     let mut chores = chores(

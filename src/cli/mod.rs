@@ -39,6 +39,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 something is wrong, and a messag
 
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Common options")]
 struct Common {
     /// Configuration file, or directory of *.yaml and *.yml files; repeatable, all together make one configuration
     /// [default: /etc/pipecron] [env: PIPECRON_CONFIG, a list split at ':']

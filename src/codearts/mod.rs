@@ -19,6 +19,8 @@ use crate::domain::{AccountName, Answer, RunRequest};
 
 pub mod answer;
 pub mod auth;
+mod code;
+mod facts;
 pub mod http;
 pub mod mask;
 

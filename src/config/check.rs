@@ -15,6 +15,13 @@ use super::tree::{Mapping, Pair, Shape, Value};
 use crate::domain::request::SecretRef;
 use crate::domain::zone::Zone;
 
+/// Names, addresses and paths are no longer.
+const NAME_BYTES_MAX: usize = 4096;
+/// What a text costs beside its bytes, about.
+pub(super) const TEXT_BYTES: usize = 64;
+/// The texts of one entry are no longer together: the service's gateway takes no larger body.
+const REQUEST_BYTES_MAX: usize = 12_000_000;
+
 /// A key that was given.
 #[derive(Debug, Clone)]
 pub(super) struct Given<T> {
@@ -42,6 +49,10 @@ pub(super) struct KeySet {
 pub(super) struct Check<'a> {
     pub(super) world: &'a World<'a>,
     pub(super) findings: Findings,
+    /// How many bytes of text the mapping that is read has asked to keep; see [`Self::keep`].
+    pub(super) kept_bytes: usize,
+    /// The same for all entries together.
+    pub(super) kept_bytes_total: usize,
     /// The keys that the unknown ones of the last mapping seem to mean: they are not missing, but misspelt.
     pub(super) meant: Vec<&'static str>,
     zones: HashMap<String, Option<Arc<Zone>>>,
@@ -53,6 +64,8 @@ impl<'a> Check<'a> {
         Self {
             world,
             findings: Findings::default(),
+            kept_bytes: 0,
+            kept_bytes_total: 0,
             meant: Vec::new(),
             zones: HashMap::new(),
             utc: Arc::new(Zone::utc()),
@@ -120,7 +133,31 @@ impl<'a> Check<'a> {
             );
             return None;
         }
+        if text.len() > NAME_BYTES_MAX {
+            let message = format!("`{key}` is longer than {NAME_BYTES_MAX} bytes");
+            self.report(
+                Finding::error(Kind::Limit, value.at(), message)
+                    .help("nothing that is meant here is so long"),
+            );
+            return None;
+        }
         Some(text)
+    }
+
+    /// Counts a text that an entry keeps, as an alias can repeat a long one a million times in a short file.
+    pub(super) fn keep(&mut self, value: Value<'_>, text: &str) -> Option<()> {
+        let before = self.kept_bytes;
+        self.kept_bytes = before.saturating_add(text.len() + TEXT_BYTES);
+        if self.kept_bytes <= REQUEST_BYTES_MAX {
+            return Some(());
+        }
+        // Said once for each mapping.
+        if before <= REQUEST_BYTES_MAX {
+            let message = "what is sent would be larger than 12 MB, and the service takes no more";
+            let help = "put what is long into the repository, and its path into a variable";
+            self.report(Finding::error(Kind::Limit, value.at(), message).help(help));
+        }
+        None
     }
 
     /// A list of texts.
@@ -425,6 +462,10 @@ impl<'a> Check<'a> {
             return;
         }
         let message = format!("{} has no key {}", set.what, quoted(pair.key));
+        if self.findings.is_full() {
+            self.report(Finding::error(Kind::UnknownKey, pair.key_at, message));
+            return; // nobody will read the advice, which takes a while to find
+        }
         let advice = set
             .advice
             .iter()

@@ -3,8 +3,10 @@
 //! A secret never stands in the file. When one does, the problem says how to write it instead, and neither the message
 //! nor the source line repeats it: problems go to logs and to the status page.
 
+use std::path::PathBuf;
+
 use super::account::{Credentials, Text};
-use super::check::{Check, KeySet, SECRET_FORMS};
+use super::check::{Check, KeySet, SECRET_FORMS, listed};
 use super::problem::{Finding, Kind};
 use super::tree::{Pair, Shape, Value};
 use crate::domain::request::SecretRef;
@@ -78,85 +80,98 @@ pub(super) fn read(check: &mut Check<'_>, value: Value<'_>) -> Option<Credential
     }
     let before = check.findings.errors();
     let pairs = check.keys(mapping, &KEYS);
-    let (_, form, needed) = *form(check, value, &pairs, before)?;
-    let get = |key: &str| {
-        pairs
-            .iter()
-            .find(|pair| pair.key == key)
-            .map(|pair| pair.value)
-    };
+    let misspelt = check.findings.errors() > before;
+    // Every part is looked at before anything that is wrong ends it.
+    let mut parts = Parts::default();
+    for pair in &pairs {
+        parts.take(check, pair.key, pair.value);
+    }
+    let (_, form, needed) = *form(check, value, &pairs, misspelt)?;
+    let given = |key: &&str| pairs.iter().any(|pair| pair.key == *key);
     let missing: Vec<&str> = form
         .iter()
         .take(needed)
         .copied()
-        .filter(|key| get(key).is_none())
+        .filter(|key| !given(key))
         .collect();
     if !missing.is_empty() {
-        // Rather a misspelt key than a missing one.
-        if check.findings.errors() == before {
+        if !misspelt {
             let given: Vec<&str> = pairs.iter().map(|pair| pair.key).collect();
-            let (given, missing) = (super::check::listed(&given), super::check::listed(&missing));
-            let message = format!("`credentials` has {given}, but not {missing}");
+            let message = format!(
+                "`credentials` has {}, but not {}",
+                listed(&given),
+                listed(&missing)
+            );
             check.report(Finding::error(Kind::Missing, value.at(), message).help(FORMS_HELP));
         }
         return None;
     }
-    // Every part is looked at before the first that is wrong ends it.
-    let optional = |check: &mut Check<'_>, key: &str| match get(key) {
-        Some(value) => secret(check, value, key).map(Some),
-        None => Some(None),
-    };
-    match form {
-        ["ak", ..] => {
-            let ak = text(check, get("ak")?, "ak");
-            let sk = secret(check, get("sk")?, "sk");
-            let security_token = optional(check, "security_token");
-            Some(Credentials::Keys {
-                ak: ak?,
-                sk: sk?,
-                security_token: security_token?,
-            })
+    if check.findings.errors() > before {
+        return None;
+    }
+    parts.assemble(form)
+}
+
+/// The values of the keys, as far as they are given and good.
+#[derive(Debug, Default)]
+struct Parts {
+    ak: Option<Text>,
+    sk: Option<SecretRef>,
+    security_token: Option<SecretRef>,
+    domain: Option<Text>,
+    user: Option<Text>,
+    password: Option<SecretRef>,
+    project: Option<String>,
+    token: Option<SecretRef>,
+    profile: Option<String>,
+    file: Option<PathBuf>,
+}
+
+impl Parts {
+    fn take(&mut self, check: &mut Check<'_>, key: &str, value: Value<'_>) {
+        match key {
+            "ak" => self.ak = text(check, value, key),
+            "sk" => self.sk = secret(check, value, key),
+            "security_token" => self.security_token = secret(check, value, key),
+            "domain" => self.domain = text(check, value, key),
+            "user" => self.user = text(check, value, key),
+            "password" => self.password = secret(check, value, key),
+            "project" => self.project = check.some_text(value, key).map(str::to_owned),
+            "token" => self.token = secret(check, value, key),
+            "metadata" => metadata(check, value),
+            "profile" => self.profile = check.some_text(value, key).map(str::to_owned),
+            "file" => self.file = check.path(value, key),
+            _ => {}
         }
-        ["domain", ..] => {
-            let domain = text(check, get("domain")?, "domain");
-            let user = text(check, get("user")?, "user");
-            let password = secret(check, get("password")?, "password");
-            let project = match get("project") {
-                Some(value) => check
-                    .some_text(value, "project")
-                    .map(|project| Some(project.to_owned())),
-                None => Some(None),
-            };
-            Some(Credentials::Password {
-                domain: domain?,
-                user: user?,
-                password: password?,
-                project: project?,
-            })
-        }
-        ["token"] => secret(check, get("token")?, "token").map(Credentials::Token),
-        ["metadata"] => {
-            let value = get("metadata")?;
-            if check.flag(value, "metadata")? {
-                return Some(Credentials::Metadata);
-            }
-            let message = "`metadata: false` names no credentials";
-            check.report(Finding::error(Kind::Value, value.at(), message).help(FORMS_HELP));
-            None
-        }
-        _ => {
-            let profile = check
-                .some_text(get("profile")?, "profile")
-                .map(str::to_owned);
-            let file = match get("file") {
-                Some(value) => check.path(value, "file").map(Some),
-                None => Some(None),
-            };
-            Some(Credentials::Profile {
-                profile: profile?,
-                file: file?,
-            })
-        }
+    }
+
+    fn assemble(self, form: &[&str]) -> Option<Credentials> {
+        Some(match form {
+            ["ak", ..] => Credentials::Keys {
+                ak: self.ak?,
+                sk: self.sk?,
+                security_token: self.security_token,
+            },
+            ["domain", ..] => Credentials::Password {
+                domain: self.domain?,
+                user: self.user?,
+                password: self.password?,
+                project: self.project,
+            },
+            ["token"] => Credentials::Token(self.token?),
+            ["metadata"] => Credentials::Metadata,
+            _ => Credentials::Profile {
+                profile: self.profile?,
+                file: self.file,
+            },
+        })
+    }
+}
+
+fn metadata(check: &mut Check<'_>, value: Value<'_>) {
+    if check.flag(value, "metadata") == Some(false) {
+        let message = "`metadata: false` names no credentials";
+        check.report(Finding::error(Kind::Value, value.at(), message).help(FORMS_HELP));
     }
 }
 
@@ -165,11 +180,11 @@ fn form(
     check: &mut Check<'_>,
     value: Value<'_>,
     pairs: &[Pair<'_>],
-    errors_before: usize,
+    misspelt: bool,
 ) -> Option<&'static (&'static str, &'static [&'static str], usize)> {
     let form_of = |key: &str| FORMS.iter().find(|(_, keys, _)| keys.contains(&key));
     let Some(first) = pairs.first() else {
-        if check.findings.errors() == errors_before {
+        if !misspelt {
             let message = "`credentials` is empty";
             check.report(Finding::error(Kind::Missing, value.at(), message).help(FORMS_HELP));
         }

@@ -171,6 +171,7 @@ impl<'t> Keys<'t> {
     /// Reads a mapping; `what` is its key, for messages.
     pub(super) fn read(check: &mut Check<'_>, value: Value<'t>, what: &str) -> Option<Self> {
         let mut keys = Self::default();
+        check.kept_bytes = 0;
         match value.shape() {
             Shape::Mapping(mapping) => {
                 let pairs = check.keys(mapping, &KEYS);

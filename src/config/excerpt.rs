@@ -22,14 +22,23 @@ const MASK: &str = "***";
 /// How far before a place a secret's key is looked for, in bytes.
 const LOOK_BACK_BYTES: usize = 4096;
 /// Keys whose value is a secret, wherever they stand.
-const SECRET_KEYS: [&str; 7] = [
+const SECRET_KEYS: [&str; 16] = [
     "sk",
-    "security_token",
-    "password",
-    "token",
     "secret",
     "secret_key",
+    "secret_access_key",
+    "token",
+    "security_token",
+    "access_token",
+    "auth_token",
+    "x-auth-token",
+    "password",
     "passwd",
+    "passphrase",
+    "pwd",
+    "private_key",
+    "api_key",
+    "apikey",
 ];
 
 /// What must not be shown.
@@ -111,7 +120,8 @@ fn place(cursor: &Cursor<'_>, at: At, hidden: &Hidden) -> Place {
     let text = cursor.text;
     let start = cursor.offset;
     let window = window(cursor);
-    let end = floor_char(text, at.end as usize).clamp(start, window.end.max(start));
+    let whole = start..ceil_char(text, at.end as usize).max(start);
+    let end = whole.end.clamp(start, window.end.max(start));
     // A stretch of several lines is marked to the end of the first.
     let end = start
         + text
@@ -128,7 +138,7 @@ fn place(cursor: &Cursor<'_>, at: At, hidden: &Hidden) -> Place {
         if more { "..." } else { "" },
     );
     Place {
-        span: at.range(),
+        span: whole,
         line: cursor.line,
         column: cursor.chars + 1,
         marked: marked.start + before.len()..marked.end + before.len(),
@@ -290,6 +300,15 @@ fn floor_char(text: &str, offset: usize) -> usize {
     let mut offset = offset.min(text.len());
     while !text.is_char_boundary(offset) {
         offset -= 1;
+    }
+    offset
+}
+
+/// The first character boundary at or after `offset`.
+fn ceil_char(text: &str, offset: usize) -> usize {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset += 1;
     }
     offset
 }

@@ -281,10 +281,10 @@ impl Findings {
             return;
         }
         self.errors += usize::from(finding.severity == Severity::Error);
-        if self.kept.len() < PROBLEMS_MAX {
-            self.kept.push(finding);
-        } else {
+        if self.is_full() {
             self.unlisted += 1;
+        } else {
+            self.kept.push(finding);
         }
     }
 
@@ -296,6 +296,11 @@ impl Findings {
     /// Says that this file could not be read to its end, so that what is a secret in it is not known.
     pub(super) fn hide_by_key(&mut self, file: u32) {
         self.hidden.by_key.insert(file);
+    }
+
+    /// Whether further problems are only counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.kept.len() >= PROBLEMS_MAX
     }
 
     /// How many errors there are.

@@ -123,6 +123,7 @@ pub(super) fn text<'t>(check: &mut Check<'_>, value: Value<'t>, key: &str) -> Op
             return None;
         }
     }
+    check.keep(value, text)?;
     Some(text)
 }
 
@@ -520,40 +521,40 @@ fn listed_variable<'t>(
     let errors = check.findings.errors();
     let pairs = check.keys(mapping, &VARIABLE);
     let find = |key: &str| pairs.iter().find(|pair| pair.key == key);
-    let Some(name_pair) = find("name") else {
+    let name = find("name").map(|pair| {
+        (
+            name(check, pair.value, "the name of a variable"),
+            pair.value.at(),
+        )
+    });
+    let shown = name.and_then(|(name, _)| name).unwrap_or("value");
+    let value = find("value").map(|pair| variable_value(check, pair.value, pair.key_at, shown));
+    let Some((name, name_at)) = name else {
         if errors == check.findings.errors() {
             let message = "the variable has no `name`";
-            check.report(
-                Finding::error(Kind::Missing, item.at(), message)
-                    .help("write { name: NAME, value: TEXT }"),
-            );
+            let help = "write { name: NAME, value: TEXT }";
+            check.report(Finding::error(Kind::Missing, item.at(), message).help(help));
         }
         return None;
     };
-    let name = name(check, name_pair.value, "the name of a variable");
-    if let Some(name) = name
-        && let Some(first) = names.insert(name, name_pair.value.at())
-    {
+    let name = name?;
+    if let Some(first) = names.insert(name, name_at) {
         let message = format!(
             "the variable {} is given twice, and both are sent",
             quoted(name)
         );
         check.report(
-            Finding::warning(Kind::Duplicate, name_pair.value.at(), message)
+            Finding::warning(Kind::Duplicate, name_at, message)
                 .help("remove one; the API does not say which of them the run gets")
                 .related(first, "first given here"),
         );
     }
-    let value = match find("value") {
-        Some(pair) => variable_value(check, pair.value, pair.key_at, name.unwrap_or("value")),
-        None if errors == check.findings.errors() => {
-            no_value(check, item.at(), name.unwrap_or_default())
-        }
-        None => None,
-    };
+    if value.is_none() && errors == check.findings.errors() {
+        no_value::<()>(check, item.at(), name);
+    }
     Some(Variable {
-        name: name?.to_owned(),
-        value: value?,
+        name: name.to_owned(),
+        value: value??,
     })
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::Account;
-use super::check::{Check, Given, listed};
+use super::check::{Check, Given, TEXT_BYTES, listed};
 use super::entry::{Cron, Keys};
 use super::excerpt::quoted;
 use super::problem::{At, Finding, Kind};
 use super::text;
 use crate::domain::cron::{BothDays, CronPattern};
-use crate::domain::request::DESCRIPTION_CHARS_MAX;
+use crate::domain::request::{DESCRIPTION_CHARS_MAX, Source, Variable, VariableValue};
 use crate::domain::schedule::Schedule;
 use crate::domain::zone::Zone;
 use crate::domain::{
@@ -21,6 +21,8 @@ use crate::domain::{
 };
 
 const CATCH_UP_MAX_DEFAULT: u32 = 100;
+/// All entries together take no more memory than this, about.
+const TOTAL_BYTES_MAX: usize = 512 * 1024 * 1024;
 const DEADLINE_DEFAULT: Duration = Duration::from_secs(6 * 3600);
 
 /// The accounts as far as they could be read.
@@ -118,10 +120,29 @@ impl<'l, 't> Layers<'l, 't> {
             })
         })();
         let entry = entry.ok()?;
+        self.keep(check, &entry)?;
         if entry.enabled {
             self.warn_if_idle(check, &entry);
         }
         Some(entry)
+    }
+
+    /// Counts what an entry costs, as defaults can repeat a long text a hundred thousand times.
+    fn keep(&self, check: &mut Check<'_>, entry: &Entry) -> Option<()> {
+        let before = check.kept_bytes_total;
+        check.kept_bytes_total = before.saturating_add(bytes(entry));
+        if check.kept_bytes_total <= TOTAL_BYTES_MAX {
+            return Some(());
+        }
+        if before <= TOTAL_BYTES_MAX {
+            let message = format!(
+                "the entries are larger than {} MiB together",
+                TOTAL_BYTES_MAX >> 20
+            );
+            let help = "shorten what `defaults` or aliases repeat in every entry, or split the configuration between daemons";
+            check.report(Finding::error(Kind::Limit, self.name_at, message).help(help));
+        }
+        None
     }
 
     fn policy(&self) -> Result<(CatchUp, u32, bool, BTreeSet<String>), Refused> {
@@ -476,4 +497,47 @@ fn next_dates(pattern: &CronPattern, zone: &Zone, now: Timestamp) -> String {
         after = text::last_instant(text::Bound::Day(day), zone).max(firing);
     }
     dates.join(", ")
+}
+
+/// How much memory an entry takes, about.
+fn bytes(entry: &Entry) -> usize {
+    let text = |text: &String| text.len() + TEXT_BYTES;
+    let optional = |option: &Option<String>| option.as_ref().map_or(0, text);
+    let list = |list: &Option<Vec<String>>| list.iter().flatten().map(text).sum::<usize>();
+    let request = &entry.request;
+    let source = |source: &Source| {
+        let params = source.params.as_ref().map_or(0, |params| {
+            let build = params.build_params.as_ref().map_or(0, |build| {
+                optional(&build.target_branch) + optional(&build.tag)
+            });
+            text(&params.git_url)
+                + optional(&params.alias)
+                + list(&params.change_request_ids)
+                + build
+        });
+        size_of::<Source>() + params
+    };
+    let variable = |variable: &Variable| {
+        let value = match &variable.value {
+            VariableValue::Value(value) => value.len(),
+            VariableValue::Secret(_) => TEXT_BYTES,
+        };
+        text(&variable.name) + value + TEXT_BYTES
+    };
+    let schedule = entry.schedule.as_ref().map_or(0, |schedule| {
+        schedule.texts().iter().map(text).sum::<usize>() + size_of_val(schedule.patterns())
+    });
+    size_of::<Entry>()
+        + entry.labels.iter().map(text).sum::<usize>()
+        + schedule
+        + optional(&request.description)
+        + list(&request.choose_jobs)
+        + list(&request.choose_stages)
+        + request.sources.iter().flatten().map(source).sum::<usize>()
+        + request
+            .variables
+            .iter()
+            .flatten()
+            .map(variable)
+            .sum::<usize>()
 }

@@ -11,6 +11,9 @@ const FIRST: u32 = 0xf_0000;
 const NONCHARACTERS: u32 = 0xf_8000;
 const ALL: RangeInclusive<char> = '\u{f0000}'..='\u{fffff}';
 
+/// A file that needs more of them is no configuration, and is not worth the memory.
+const STAND_INS_MAX: usize = 100_000;
+
 /// A text with stand-ins, and how to get back.
 #[derive(Debug)]
 pub(super) struct StandIns {
@@ -21,12 +24,12 @@ pub(super) struct StandIns {
 }
 
 impl StandIns {
-    /// The text with stand-ins; none if it has characters that could be taken for them.
+    /// The text with stand-ins; none if it has characters that could be taken for them, or needs too many.
     pub(super) fn new(source: &str) -> Option<Self> {
         let mut text = String::with_capacity(source.len() + 64);
         let (mut longer_by, mut longer) = (Vec::new(), 0);
         for char in source.chars() {
-            if ALL.contains(&char) {
+            if ALL.contains(&char) || longer_by.len() > STAND_INS_MAX {
                 return None;
             }
             match stand_in(char) {

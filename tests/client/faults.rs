@@ -9,14 +9,15 @@ use tokio::net::TcpListener;
 
 use crate::stub::{Does, RUN, Reply, Stub, Vault, account, ask, client, json, start, started};
 
-/// Long enough for the loopback, short enough to wait for.
-const SHORT: Duration = Duration::from_millis(300);
+/// Long enough for the loopback, short enough to wait for. Only where nothing else ends the wait.
+const SHORT: Duration = Duration::from_millis(500);
 
-fn hurried(url: &str, vault: &Vault) -> Account {
-    Account {
-        request_timeout: SHORT,
-        ..account(url, vault.keys())
+fn hurried(url: &str, vault: &Vault, is_short: bool) -> Account {
+    let mut account = account(url, vault.keys());
+    if is_short {
+        account.request_timeout = SHORT;
     }
+    account
 }
 
 #[tokio::test]
@@ -80,7 +81,8 @@ async fn what_cannot_have_left_is_not_sent() {
         ("no scheme", "cloudpipeline"),
         ("a scheme that is not HTTP", "ftp://127.0.0.1"),
     ] {
-        let answer = ask(&client(hurried(url, &vault)), "t1").await;
+        let is_short = name.starts_with("time over") || name.starts_with("TLS to");
+        let answer = ask(&client(hurried(url, &vault, is_short)), "t1").await;
         assert_eq!(
             answer.kind,
             AnswerKind::NotSent,
@@ -141,7 +143,8 @@ async fn what_may_have_arrived_is_in_doubt() {
     ];
     for (name, reply) in rows {
         let stub = Stub::new(move |_| reply()).await;
-        let answer = ask(&client(hurried(&stub.url, &vault)), "t1").await;
+        let is_short = name == "no answer in time";
+        let answer = ask(&client(hurried(&stub.url, &vault, is_short)), "t1").await;
         assert_eq!(
             answer.kind,
             AnswerKind::Doubtful,
@@ -217,6 +220,21 @@ async fn a_server_that_closes_idle_connections_costs_no_run() {
 }
 
 #[tokio::test]
+async fn every_run_is_started_on_a_connection_of_its_own() {
+    let vault = Vault::new();
+    // This server would keep its connections.
+    let stub = Stub::new(|_| started()).await;
+    let client = client(account(&stub.url, vault.keys()));
+    for number in 0..5 {
+        assert_eq!(
+            ask(&client, &format!("t{number}")).await.kind.name(),
+            "started"
+        );
+    }
+    assert_eq!(stub.connections(), 5);
+}
+
+#[tokio::test]
 async fn no_fault_makes_it_send_a_run_twice() {
     let vault = Vault::new();
     // Every kind of end, in turn, with many at once.
@@ -272,4 +290,54 @@ async fn an_account_that_is_gone_sends_nothing() {
     assert_eq!(answer.kind, AnswerKind::NotSent);
     assert!(answer.message.contains("main"), "{}", answer.message);
     assert!(stub.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_time_limit_that_strikes_at_any_moment_tells_the_truth() {
+    // The server takes longer and longer to shake hands, until the limit strikes before the request has left, while it
+    // leaves, and after. What is called unsent must never arrive.
+    let vault = Vault::new();
+    let (pem, server) = crate::routes::tls_server();
+    vault.keep("ca.pem", &pem);
+    let stub = Stub::slow_tls(server, |_| started()).await;
+    let account = Account {
+        ca_file: Some(vault.path("ca.pem")),
+        request_timeout: Duration::from_millis(4),
+        ..account(&stub.url, vault.keys())
+    };
+    let hurried = client(account.clone());
+    let mut unsent = Vec::new();
+    let mut in_time = 0;
+    for step in 0..400 {
+        let marker = format!("t{step}");
+        let kind = ask(&hurried, &marker).await.kind;
+        in_time += usize::from(kind.name() == "started");
+        if kind == AnswerKind::NotSent {
+            unsent.push(marker);
+        }
+    }
+    let patient = Account {
+        request_timeout: Duration::from_secs(20),
+        ..account
+    };
+    // What was on its way has arrived by then.
+    assert_eq!(ask(&client(patient), "last").await.kind.name(), "started");
+    let arrived: Vec<String> = stub.runs().into_iter().map(|seen| seen.body).collect();
+    for marker in &unsent {
+        let words = format!("abcdefgh {marker}]");
+        assert!(
+            !arrived.iter().any(|body| body.contains(&words)),
+            "{marker} arrived"
+        );
+    }
+    assert!(
+        !unsent.is_empty(),
+        "no limit struck before the request left"
+    );
+    assert!(in_time < 400);
+    eprintln!(
+        "{} unsent, {in_time} in time, {} arrived",
+        unsent.len(),
+        arrived.len()
+    );
 }

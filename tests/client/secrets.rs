@@ -283,6 +283,94 @@ async fn a_secret_variable_that_cannot_be_read_is_named() {
     assert_eq!(answer.kind.name(), "started");
 }
 
+#[tokio::test]
+async fn two_secrets_under_one_name_are_both_sent() {
+    let vault = Vault::new();
+    let stub = Stub::new(|_| started()).await;
+    let mut start = start("t1");
+    let variable = |text: &str| Variable {
+        name: "K".to_owned(),
+        value: VariableValue::Secret(vault.keep(text, text)),
+    };
+    start.request.variables = Some(vec![variable("one"), variable("two")]);
+    let answer = client(account(&stub.url, vault.keys())).start(start).await;
+    assert_eq!(answer.kind.name(), "started", "{}", answer.message);
+    let body: Value = serde_json::from_str(&stub.runs()[0].body).unwrap();
+    assert_eq!(
+        body["variables"],
+        json!([{"name": "K", "value": "one"}, {"name": "K", "value": "two"}])
+    );
+}
+
+#[tokio::test]
+async fn a_secret_is_nobodys_id() {
+    let vault = Vault::new();
+    for name in ["pipeline_run_id", "error"] {
+        let stub = Stub::new(move |seen| {
+            let token = seen.header("X-Auth-Token").unwrap();
+            if name == "error" {
+                let error = json!({"pipeline_run_id": token, "queue_id": token});
+                return reply(
+                    200,
+                    json!({"error_code": "DEVPIPE.00011169", "error": error}).to_string(),
+                );
+            }
+            reply(200, json!({"pipeline_run_id": token}).to_string())
+        })
+        .await;
+        let credentials = Credentials::Token(vault.keep("token", TOKEN));
+        let answer = ask(&client(account(&stub.url, credentials)), "t1").await;
+        assert_eq!(answer.kind, AnswerKind::Doubtful, "{name}");
+        assert_silent(name, &shown(&answer));
+    }
+}
+
+#[tokio::test]
+async fn a_secret_of_a_letter_spoils_no_id_and_no_code() {
+    let vault = Vault::new();
+    let mut start = start("t1");
+    start.request.variables = Some(vec![Variable {
+        name: "K".to_owned(),
+        value: VariableValue::Secret(vault.keep("digit", "1")),
+    }]);
+    let stub = Stub::new(|_| started()).await;
+    let answer = client(account(&stub.url, vault.keys()))
+        .start(start.clone())
+        .await;
+    assert_eq!(answer.kind.name(), "started", "{}", answer.message);
+    let busy =
+        Stub::new(|_| reply(200, r#"{"error_code":"DEVPIPE.00011104","error_msg":"m"}"#)).await;
+    let answer = client(account(&busy.url, vault.keys())).start(start).await;
+    assert_eq!(answer.code.as_deref(), Some("DEVPIPE.00011104"));
+    assert_eq!(answer.kind, AnswerKind::Busy);
+}
+
+#[test]
+fn every_secret_that_cannot_be_read_is_reported() {
+    let vault = Vault::new();
+    let absent = |name: &str| SecretRef::File(vault.path(name));
+    let rows = [
+        Credentials::Keys {
+            ak: Text::Secret(absent("first")),
+            sk: absent("second"),
+            security_token: Some(absent("third")),
+        },
+        Credentials::Password {
+            domain: Text::Secret(absent("first")),
+            user: Text::Secret(absent("second")),
+            password: absent("third"),
+            project: None,
+        },
+    ];
+    for credentials in rows {
+        let problems = client(account("https://example.com", credentials)).check_secrets();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        for ((_, why), name) in problems.iter().zip(["first", "second", "third"]) {
+            assert!(why.contains(name), "{why}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_read_is_reported_by_account() {
     let vault = Vault::new();

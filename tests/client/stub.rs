@@ -89,7 +89,7 @@ pub(crate) struct Stub {
 impl Stub {
     /// A server on a free port that answers as `script` says.
     pub(crate) async fn new(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        Self::listen(script, None).await
+        Self::listen(script, None, |_| Duration::ZERO).await
     }
 
     /// The same over TLS.
@@ -97,12 +97,22 @@ impl Stub {
         config: Arc<rustls::ServerConfig>,
         script: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::listen(script, Some(config)).await
+        Self::listen(script, Some(config), |_| Duration::ZERO).await
+    }
+
+    /// The same, slower to shake hands with every connection, from nothing to eight milliseconds and again.
+    pub(crate) async fn slow_tls(
+        config: Arc<rustls::ServerConfig>,
+        script: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let wait = |connection: usize| Duration::from_micros(connection as u64 % 100 * 80);
+        Self::listen(script, Some(config), wait).await
     }
 
     async fn listen(
         script: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
         tls: Option<Arc<rustls::ServerConfig>>,
+        wait: fn(usize) -> Duration,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -125,6 +135,11 @@ impl Stub {
                     match tls {
                         None => ours.serve(stream, number, &*script).await,
                         Some(tls) => {
+                            // Finer than the runtime's timer, which counts milliseconds.
+                            let begun = std::time::Instant::now();
+                            while begun.elapsed() < wait(number) {
+                                tokio::task::yield_now().await;
+                            }
                             let acceptor = tokio_rustls::TlsAcceptor::from(tls);
                             if let Ok(stream) = acceptor.accept(stream).await {
                                 ours.serve(stream, number, &*script).await;

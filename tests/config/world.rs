@@ -11,6 +11,9 @@ static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| ZONES.names());
 /// An account, so that a test shows only what it is about.
 pub(crate) const ACCOUNT: &str = "accounts: { main: { region: cn-north-4 } }\n";
 
+/// Ids for an entry, which has to have them.
+pub(crate) const IDS: &str = "    project_id: 54f90b75fc1447b1b65e8d3a9f77923d\n    pipeline_id: e5460d1d403146a1935c2d4b68ef506c\n";
+
 /// Checks several files, each with its path.
 pub(crate) fn check_files(files: &[(&str, &str)]) -> Loaded {
     let files: Vec<SourceFile> = files

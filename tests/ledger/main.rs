@@ -6,6 +6,7 @@
     reason = "a test that cannot go on ends"
 )]
 
+mod memory;
 mod process;
 mod sqlite;
 mod suite;
@@ -31,8 +32,8 @@ macro_rules! against {
 /// Adding a test here adds it for every ledger; a new ledger is one more line.
 macro_rules! suite {
     ($($test:ident),* $(,)?) => {
-        against!(memory, crate::memory_ledger(), [$($test),*]);
-        against!(sqlite_file, crate::sqlite_ledger(), [$($test),*]);
+        against!(in_memory, crate::memory_ledger(), [$($test),*]);
+        against!(in_sqlite, crate::sqlite_ledger(), [$($test),*]);
     };
 }
 

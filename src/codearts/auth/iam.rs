@@ -9,7 +9,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::{HttpRequest, HttpResponse, ends_here, instant};
-use crate::codearts::answer::{ServiceError, parse, retry_after, service_clock};
+use crate::codearts::answer::{retry_after, service_clock};
+use crate::codearts::facts::{ServiceError, parse};
 use crate::codearts::mask::Mask;
 use crate::codearts::{JSON, USER_AGENT};
 use crate::domain::Timestamp;

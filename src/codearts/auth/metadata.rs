@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::iam::why;
 use super::{HttpRequest, HttpResponse, Keys, ends_here, instant};
-use crate::codearts::answer::parse;
+use crate::codearts::facts::parse;
 use crate::codearts::mask::Mask;
 use crate::codearts::{Body, USER_AGENT};
 use crate::domain::Timestamp;

@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Write as _};
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
@@ -269,11 +269,15 @@ fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// The longest life that is believed of a token or key; both have hours.
+const LIFE_MAX: TimeDelta = TimeDelta::days(30);
+
 /// Until when something may be used by **our** clock, if its issuer says that it ends at `ends` by its own. The two
 /// clocks are set against each other by the response's `Date`, so that a clock that is a day ahead does not make
-/// every token look spent.
+/// every token look spent. A `Date` that gives it an absurd life is not believed.
 fn ends_here(ends: Timestamp, response: &HttpResponse, now: Timestamp) -> Timestamp {
     super::answer::service_clock(response)
+        .filter(|there| ends - there <= LIFE_MAX)
         .and_then(|there| ends.checked_add_signed(now - there))
         .unwrap_or(ends)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use secrecy::SecretString;
 
-use super::credentials::{read_chain, read_profile, sandbox_keys, text};
+use super::secrets::{read_chain, read_profile, sandbox_keys, text};
 use crate::codearts::auth::{Keys, Pass};
 use crate::codearts::mask::HIDDEN;
 use crate::codearts::{HttpRequest, RequestError, Secrets, Start, request, secret_variables};

@@ -19,7 +19,9 @@ mod dry_run;
 mod exchange;
 mod gate;
 mod lines;
+mod secrets;
 mod session;
+mod sources;
 
 pub use dry_run::dry_run;
 
@@ -97,7 +99,7 @@ impl Client {
             let account = session.account();
             let ca = lines::read_ca(account)
                 .and_then(|pem| pem.map_or(Ok(Vec::new()), |pem| lines::parse_ca(account, &pem)));
-            credentials::check(account)
+            secrets::check(account)
                 .into_iter()
                 .chain(ca.err())
                 .map(move |why| (name.clone(), why))
@@ -136,5 +138,7 @@ impl CodeArts for Client {
 
 /// The longest [`CodeArts::start`] takes for this account. A lease on an attempt has to outlive it.
 pub fn longest_start(account: &Account) -> Duration {
-    session::longest_preparation(account) + account.request_timeout + Duration::from_secs(5)
+    session::longest_preparation(account)
+        .saturating_add(account.request_timeout)
+        .saturating_add(Duration::from_secs(5))
 }

@@ -8,9 +8,11 @@ use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::credentials::{Failure, Held, Keeper, blocking, read_variables};
+use super::credentials::{Failure, Held, Keeper};
 use super::exchange::{Lost, exchange};
 use super::lines::{Lines, Purpose, Trust};
+use super::secrets::read_variables;
+use super::sources::blocking;
 use crate::codearts::{HttpRequest, Mask, Secrets, Start, read, request, secret_variables};
 use crate::config::{Account, Credentials, NO_PROXY};
 use crate::domain::request::SecretRef;
@@ -147,7 +149,10 @@ struct Prepared {
 /// How long credentials and secrets may take. A token may have to be fetched twice: the fetch we waited for can be
 /// given up by the one who made it.
 pub(super) fn longest_preparation(account: &Account) -> Duration {
-    2 * account.request_timeout + Duration::from_secs(10)
+    account
+        .request_timeout
+        .saturating_mul(2)
+        .saturating_add(Duration::from_secs(10))
 }
 
 /// Hides what we send in confidence from what is shown of the answer: credentials, the signature (it opens the door

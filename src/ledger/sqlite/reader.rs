@@ -72,6 +72,7 @@ impl Reader {
         schema::refuse_older(path, version)?;
         schema::refuse_newer(path, version)?;
         conn.pragma_update(None, "temp_store", "memory")
+            .and_then(|()| super::keep_statements(&conn))
             .map_err(failed)?;
         Ok(Self {
             conn,

@@ -19,10 +19,15 @@ use super::fault::RowError;
 type Result<T> = std::result::Result<T, RowError>;
 
 /// The columns that `tick` reads, in its order.
-const TICK: &str = "SELECT t.id, t.entry, t.due, t.origin, t.opened_at, t.account, t.request, t.retry, t.deadline, \
+const COLUMNS: &str = "t.id, t.entry, t.due, t.origin, t.opened_at, t.account, t.request, t.retry, t.deadline, \
      t.state, t.state_at, t.reason, t.attempts, t.refusals, t.holds, t.missed, t.note, \
-     r.run_id, r.queue_id, r.started_at, r.outcome \
-     FROM ticks t LEFT JOIN runs r ON r.tick = t.seq";
+     r.run_id, r.queue_id, r.started_at, r.outcome";
+
+/// Where they are.
+const ALL: &str = "ticks t LEFT JOIN runs r ON r.tick = t.seq";
+
+/// Those of the ticks that have not ended. Left to itself SQLite goes through the whole history of the entry for them.
+const OPEN: &str = "ticks t INDEXED BY ticks_open LEFT JOIN runs r ON r.tick = t.seq";
 
 /// Decides about each entry in turn and writes what was decided.
 pub(super) fn decide_all<D>(
@@ -58,7 +63,9 @@ fn state(conn: &Connection, now: Timestamp, entry: &EntryName) -> Result<EntrySt
         }),
         ..EntryState::default()
     };
-    let sql = format!("{TICK} WHERE t.entry = ?1 AND t.state <> 'ended' ORDER BY t.due, t.id");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {OPEN} WHERE t.entry = ?1 AND t.state <> 'ended' ORDER BY t.due, t.id"
+    );
     state.open = ticks(conn, &sql, &[&entry.as_str()])?;
     let after = nanos(rule::decided_after(&state, now));
     let mut statement = conn.prepare_cached(
@@ -276,7 +283,12 @@ pub(super) fn history(conn: &Connection, query: &HistoryQuery) -> Result<Vec<Tic
             values.push(Box::new(json(entries)?));
         }
     }
+    let mut from = ALL;
     if let Some(state) = &query.state {
+        if state != "ended" {
+            from = OPEN;
+            conditions.push("t.state <> 'ended'");
+        }
         conditions.push("t.state = ?");
         values.push(Box::new(state.clone()));
     }
@@ -298,7 +310,7 @@ pub(super) fn history(conn: &Connection, query: &HistoryQuery) -> Result<Vec<Tic
         values.push(Box::new(nanos(*due)));
         values.push(Box::new(id.as_str().to_owned()));
     }
-    let mut sql = TICK.to_owned();
+    let mut sql = format!("SELECT {COLUMNS} FROM {from}");
     if !conditions.is_empty() {
         sql.push_str(" WHERE ");
         sql.push_str(&conditions.join(" AND "));
@@ -314,7 +326,7 @@ pub(super) fn story(conn: &Connection, id: &TickId) -> Result<Option<Story>> {
     let Some((seq, _)) = stored(conn, id)? else {
         return Ok(None);
     };
-    let sql = format!("{TICK} WHERE t.seq = ?1");
+    let sql = format!("SELECT {COLUMNS} FROM {ALL} WHERE t.seq = ?1");
     let Some(tick) = ticks(conn, &sql, &[&seq])?.pop() else {
         return Ok(None);
     };
@@ -378,7 +390,8 @@ pub(super) fn last_config(conn: &Connection, key: &str) -> Result<Option<GoodCon
 pub(super) fn newest_due(conn: &Connection) -> Result<Option<Timestamp>> {
     let newest = conn
         .prepare_cached(
-            "SELECT due FROM ticks WHERE origin = 'scheduled' ORDER BY due DESC LIMIT 1",
+            "SELECT due FROM ticks INDEXED BY ticks_by_due WHERE origin = 'scheduled' \
+             ORDER BY due DESC LIMIT 1",
         )?
         .query_row([], |row| row.get(0))
         .optional()?;

@@ -82,7 +82,6 @@ CREATE TABLE runs (
     started_at INTEGER NOT NULL,
     outcome    TEXT
 ) STRICT;
-CREATE INDEX runs_by_id ON runs (run_id);
 
 CREATE TABLE notes (
     tick   INTEGER NOT NULL REFERENCES ticks (seq) ON DELETE CASCADE,

@@ -1,0 +1,398 @@
+//! Files made to hurt: each ends soon, in bounded memory, with a clear report or a configuration.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use pipecron::config::{
+    Colour, FILE_BYTES_MAX, Kind, Loaded, PROBLEMS_MAX, SHOWN_MAX, Severity, render,
+};
+use proptest::prelude::*;
+
+use super::world::{ACCOUNT, IDS, check, check_files};
+
+/// Checks a text that must be refused, in good time, with at least one problem of this kind.
+fn refused(text: &str, kind: Kind) -> Loaded {
+    let started = Instant::now();
+    let loaded = check(text);
+    // Generous: it guards against hanging, not against a busy machine.
+    assert!(
+        started.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(loaded.config.is_none());
+    let kinds: Vec<Kind> = loaded
+        .problems
+        .iter()
+        .map(|problem| problem.kind)
+        .take(20)
+        .collect();
+    assert!(kinds.contains(&kind), "{kinds:?}");
+    loaded
+}
+
+#[test]
+fn a_bomb_of_aliases_is_counted_not_blown_up() {
+    let mut lists =
+        String::from("defaults:\n  a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
+    let mut mappings = String::from("schedules:\n  e0: &e0 { cron: '@daily' }\n");
+    for n in 1..30 {
+        let list = format!("*a{}, ", n - 1).repeat(10);
+        writeln!(lists, "  a{n}: &a{n} [{list}]").unwrap();
+        let list = format!("*e{}, ", n - 1).repeat(10);
+        writeln!(mappings, "  e{n}: &e{n} {{ <<: [{list}], k{n}: 1 }}").unwrap();
+    }
+    refused(&lists, Kind::Limit);
+    refused(&mappings, Kind::Limit);
+}
+
+#[test]
+fn one_large_block_used_many_times_is_counted_too() {
+    let mut text = String::from("schedules:\n  e: &e\n    variables: &v\n");
+    for n in 0..20_000 {
+        writeln!(text, "      V{n}: x").unwrap();
+    }
+    for n in 0..20_000 {
+        writeln!(text, "  e{n}: {{ variables: *v }}").unwrap();
+    }
+    refused(&text, Kind::Limit);
+}
+
+#[test]
+fn a_long_text_used_many_times_is_not_kept_many_times() {
+    let long = "x".repeat(8_000);
+    // By aliases, in one entry ...
+    let mut text = format!(
+        "{ACCOUNT}schedules:\n  e:\n{IDS}    cron: '@daily'\n    variables:\n      V: &v {long}\n"
+    );
+    for n in 0..20_000 {
+        writeln!(text, "      V{n}: *v").unwrap();
+    }
+    refused(&text, Kind::Limit);
+    // ... and by defaults, in many.
+    let values: String = (0..500).map(|n| format!("    V{n}: {long}\n")).collect();
+    let mut text =
+        format!("{ACCOUNT}defaults:\n  cron: '@daily'\n  variables:\n{values}schedules:\n");
+    for n in 0..1_000 {
+        writeln!(text, "  e{n}:\n{IDS}").unwrap();
+    }
+    let loaded = refused(&text, Kind::Limit);
+    assert_eq!(loaded.problems.len(), 1);
+}
+
+#[test]
+fn a_million_unknown_keys_are_counted_without_a_word_about_each() {
+    let mut text = String::from("schedules:\n  e:\n");
+    for n in 0..1_000_000 {
+        writeln!(text, "    k{n}: x").unwrap();
+    }
+    refused(&text, Kind::UnknownKey);
+}
+
+#[test]
+fn a_chain_of_merges_is_followed_only_so_far() {
+    let mut text = String::from("schedules:\n  e0: &e0 { cron: '@daily' }\n");
+    for n in 1..1000 {
+        writeln!(text, "  e{n}: &e{n}\n    <<: *e{}", n - 1).unwrap();
+    }
+    let loaded = refused(&text, Kind::Limit);
+    assert!(
+        loaded
+            .problems
+            .iter()
+            .any(|problem| problem.message.contains("merged over more than 32 steps"))
+    );
+}
+
+#[test]
+fn deep_nesting_is_refused_without_a_deep_stack() {
+    for (open, close) in [
+        ("[", "]"),
+        ("{ a: ", "}"),
+        ("- ", "\n"),
+        ("? ", "\n"),
+        ("&a [", "]"),
+        ("!!seq [", "]"),
+    ] {
+        for depth in [100, 1_000, 100_000] {
+            let text = format!(
+                "schedules: \n  {}x{}",
+                open.repeat(depth),
+                close.repeat(depth)
+            );
+            let loaded = check(&text);
+            assert!(
+                loaded.config.is_none() && !loaded.problems.is_empty(),
+                "{open} {depth}"
+            );
+            assert!(loaded.problems.len() < 5, "{open} {depth}");
+        }
+    }
+    let mut text = String::from("schedules:\n");
+    for depth in 1..1_000 {
+        writeln!(text, "{}a:", " ".repeat(depth)).unwrap();
+    }
+    refused(&text, Kind::Limit);
+    refused(&format!("schedules: {}", "[".repeat(1_000)), Kind::Limit);
+}
+
+#[test]
+fn fifty_megabytes_of_anything_end_in_good_time() {
+    let size = 50 * 1024 * 1024;
+    let filled = |head: &str, piece: &str| format!("{head}{}", piece.repeat(size / piece.len()));
+    refused(&filled("schedules: [", "[],"), Kind::Limit);
+    refused(&filled("schedules: ", "x "), Kind::Type);
+    refused(&filled("schedules: \"", "\\n"), Kind::Syntax);
+    refused(&filled("", "\n"), Kind::Missing);
+    refused(&filled("", "# comment\n"), Kind::Missing);
+    refused(&filled("", "%"), Kind::Syntax);
+    refused(&filled("a: '", "\u{7f}"), Kind::Syntax);
+    refused(&filled("", "a"), Kind::Type);
+    refused(&filled("", "*"), Kind::Syntax);
+    refused(&filled("", "&a "), Kind::Syntax);
+    refused(&filled("", "---\n"), Kind::Syntax);
+}
+
+#[test]
+fn a_text_beyond_the_limit_is_refused_unread() {
+    let text = "#".repeat(FILE_BYTES_MAX + 1);
+    let loaded = refused(&text, Kind::Limit);
+    assert_eq!(loaded.problems.len(), 1);
+}
+
+#[test]
+fn ten_thousand_problems_are_kept_two_hundred_shown_and_the_rest_counted() {
+    let mut text = format!("{ACCOUNT}schedules:\n");
+    let entries = 2 * PROBLEMS_MAX;
+    for n in 0..entries {
+        writeln!(text, "  e{n}:\n{IDS}    cron: 0 99 * * *").unwrap();
+    }
+    let started = Instant::now();
+    let loaded = check(&text);
+    assert!(started.elapsed() < Duration::from_secs(30));
+    assert_eq!(loaded.problems.len(), PROBLEMS_MAX);
+    assert_eq!(loaded.unlisted, entries - PROBLEMS_MAX);
+    let shown = render(&loaded.problems, loaded.unlisted, Colour::Never);
+    assert_eq!(shown.matches("error: ").count(), SHOWN_MAX);
+    assert!(
+        shown
+            .trim_end()
+            .ends_with(&format!("... and {} more", entries - SHOWN_MAX))
+    );
+    assert_eq!(
+        loaded.problems[0].place.as_ref().map(|place| place.line),
+        Some(6)
+    );
+}
+
+#[test]
+fn all_on_one_line_costs_no_more_than_on_many() {
+    let mut text = format!("{ACCOUNT}schedules: {{");
+    for n in 0..PROBLEMS_MAX {
+        write!(
+            text,
+            "e{n}: {{ cron: 0 99 * * *, timezone: nowhere, overlap: skip }}, "
+        )
+        .unwrap();
+    }
+    text.push('}');
+    let started = Instant::now();
+    let loaded = check(&text);
+    render(&loaded.problems, loaded.unlisted, Colour::Always);
+    assert!(
+        started.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(loaded.problems.len(), PROBLEMS_MAX);
+    assert!(loaded.problems.iter().all(|problem| {
+        problem
+            .place
+            .as_ref()
+            .is_some_and(|place| place.text.len() < 3_000)
+    }));
+}
+
+#[test]
+fn marks_ends_and_emptiness() {
+    let good = format!("{ACCOUNT}schedules:\n  e:\n{IDS}    cron: '@daily'\n    description: ü\n");
+    for text in [
+        good.clone(),
+        format!("\u{feff}{good}"),
+        good.replace('\n', "\r\n"),
+        format!("\u{feff}{}", good.replace('\n', "\r\n")),
+        good.replace('\n', "\r"),
+        format!("---\n{good}...\n"),
+        format!("%YAML 1.2\n---\n{good}"),
+        format!("\n\n# comment\n{good}# comment"),
+        good.trim_end().to_owned(),
+    ] {
+        let loaded = check(&text);
+        assert_eq!(loaded.problems, [], "{text:?}");
+        assert_eq!(loaded.config.map(|config| config.entries.len()), Some(1));
+    }
+    // The same mistake is at the same line and column whatever the line ends are.
+    let bad = good.replace("@daily", "@dally");
+    for text in [
+        bad.clone(),
+        format!("\u{feff}{bad}"),
+        bad.replace('\n', "\r\n"),
+        bad.replace('\n', "\r"),
+    ] {
+        let problem = &check(&text).problems[0];
+        let place = problem
+            .place
+            .as_ref()
+            .map(|place| (place.line, place.column, place.text.as_str()));
+        assert_eq!(place, Some((6, 12, "    cron: '@dally'")), "{text:?}");
+    }
+    for text in [
+        "",
+        "\u{feff}",
+        "\n",
+        "# nothing\n",
+        "---\n",
+        "--- ~\n",
+        "null",
+        "...\n",
+        "{}",
+        "schedules:\n",
+        "schedules: {}",
+    ] {
+        let loaded = check(text);
+        let messages: Vec<&str> = loaded
+            .problems
+            .iter()
+            .map(|problem| problem.message.as_str())
+            .collect();
+        assert!(
+            matches!(messages.as_slice(), [one] if one.starts_with("nothing to do")),
+            "{text:?}: {messages:?}"
+        );
+    }
+    for text in [
+        "a: 1\0",
+        "\0",
+        "schedules: {}\n\0more: 1",
+        "schedules: {} # \0",
+    ] {
+        refused(text, Kind::Syntax);
+    }
+}
+
+#[test]
+fn an_empty_file_beside_a_full_one_is_no_problem() {
+    let good = format!("{ACCOUNT}schedules:\n  e:\n{IDS}    cron: '@daily'\n");
+    let loaded = check_files(&[("a.yaml", ""), ("b.yaml", &good), ("c.yaml", "# later\n")]);
+    assert_eq!(loaded.problems, []);
+    assert!(check_files(&[]).config.is_none());
+}
+
+/// Pieces that configurations are made of, and that break them.
+fn piece() -> impl Strategy<Value = String> {
+    let words = [
+        "schedules:\n",
+        "accounts:\n",
+        "defaults:\n",
+        "global_defaults: ",
+        "  e:\n",
+        "    cron: ",
+        "'0 2 * * *'",
+        "*/5 * * * *",
+        "@daily",
+        "- ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ", ",
+        ": ",
+        "&a ",
+        "*a",
+        "<<: ",
+        "!!str ",
+        "!x ",
+        "? ",
+        "|\n",
+        ">-\n",
+        "\"",
+        "'",
+        "#",
+        " # ",
+        "\n",
+        "\r\n",
+        "\r",
+        "\t",
+        "  ",
+        "---\n",
+        "...\n",
+        "%YAML 1.2\n",
+        "null",
+        "~",
+        "true",
+        "12",
+        "1.10",
+        "{{ x }}",
+        "{% x %}",
+        "sources: ",
+        "type: code",
+        "params: ",
+        "variables: ",
+        "env: X",
+        "sk: secret",
+        "credentials: ",
+        "timezone: UTC",
+        "retry: ",
+        "description: ",
+        "\\",
+        "\\u0000",
+        "\u{7f}",
+        "\u{85}",
+        "\u{2028}",
+        "\u{feff}",
+        "\u{0}",
+        "\u{1b}",
+        "é",
+        "日本",
+        "🚀",
+        "not_after: 2026-01-01",
+    ];
+    prop_oneof![
+        8 => proptest::sample::select(words.to_vec()).prop_map(str::to_owned),
+        1 => "\\PC{0,6}",
+        1 => any::<char>().prop_map(String::from),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000,
+        failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_it_panic_and_every_place_is_in_the_file(pieces in proptest::collection::vec(piece(), 0..60)) {
+        let text = pieces.concat();
+        let loaded = check(&text);
+        prop_assert_eq!(loaded.config.is_some(), loaded.problems.iter().all(|problem| problem.severity == Severity::Warning));
+        for problem in &loaded.problems {
+            let places = problem.place.iter().chain(problem.related.iter().map(|related| &related.place));
+            for place in places {
+                prop_assert!(text.get(place.span.start..place.span.end.min(text.len())).is_some(), "{:?}", place);
+                prop_assert!(place.text.get(place.marked.clone()).is_some(), "{:?}", place);
+                prop_assert!(!place.text.contains(['\n', '\r']), "{:?}", place);
+            }
+            let line = problem.to_string();
+            prop_assert!(!line.contains(['\n', '\u{1b}']), "{}", line);
+        }
+        let shown = render(&loaded.problems, loaded.unlisted, Colour::Never);
+        prop_assert!(!shown.contains(['\u{1b}', '\0']), "{}", shown);
+        render(&loaded.problems, loaded.unlisted, Colour::Always);
+    }
+
+    #[test]
+    fn a_broken_byte_in_a_good_file_never_makes_it_panic(at in 0_usize..6_000, with in piece()) {
+        let example = include_str!("../../schedules.example.yaml");
+        let at = (0..=at % example.len()).rev().find(|at| example.is_char_boundary(*at)).unwrap();
+        let loaded = check(&format!("{}{with}{}", &example[..at], &example[at..]));
+        render(&loaded.problems, loaded.unlisted, Colour::Never);
+    }
+}
