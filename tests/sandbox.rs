@@ -58,6 +58,11 @@ impl Wire {
             .map(|(_, value)| value)
     }
 
+    /// Refused with this status; a client that was still writing may see its connection reset instead.
+    fn is_refused(&self, status: u16) -> bool {
+        self.reset || self.status() == status
+    }
+
     fn is_silent(&self) -> bool {
         self.text.is_empty()
     }
@@ -469,7 +474,7 @@ async fn what_is_too_large_is_refused() {
         (413, &json!("APIGW.0201"))
     );
     let large = head(&format!("X-Large: {}\r\n", "x".repeat(100_000)));
-    assert_eq!(send(&sandbox, large.as_bytes()).await.status(), 431);
+    assert!(send(&sandbox, large.as_bytes()).await.is_refused(431));
     let many = head(&"X-Many: x\r\n".repeat(200));
     assert_eq!(send(&sandbox, many.as_bytes()).await.status(), 431);
     assert_eq!(send(&sandbox, b"nonsense\r\n\r\n").await.status(), 400);
@@ -498,6 +503,54 @@ async fn bodies_without_end_are_refused_as_soon_as_they_are_too_long() {
         assert!(chunks < 2_000, "128 MiB were taken");
     }
     assert_eq!(run(&sandbox).await.status(), 200);
+}
+
+/// Clients that let large answers wait do not fill the memory.
+#[tokio::test]
+async fn answers_that_wait_have_a_limit_together() {
+    let settings = Settings {
+        check_auth: false,
+        exchange_bytes_max: 500_000,
+        ..Settings::default()
+    };
+    let sandbox = Sandbox::start(settings).await.unwrap();
+    let body = json!({"variables": [{"name": "LARGE", "value": "x".repeat(8192)}]});
+    for _ in 0..5 {
+        send(&sandbox, &request("POST", &run_target(), Some(&body))).await;
+    }
+    let large = request(
+        "POST",
+        &run_target(),
+        Some(&json!({"execution_plan_id": "x".repeat(600_000)})),
+    );
+    assert!(send(&sandbox, &large).await.is_refused(503));
+    let target = format!(
+        "/v5/{PROJECT}/api/pipelines/{PIPELINE}/pipeline-runs/{}/run-variables?mode=0",
+        run_ids(&sandbox).await[0]
+    );
+    sandbox.push_fault(fault("slow=1d,on=variables,next=100"));
+    let mut waiting = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(sandbox.address()).await.unwrap();
+        stream
+            .write_all(&request("GET", &target, None))
+            .await
+            .unwrap();
+        waiting.push(stream);
+    }
+    until(async || sandbox.requests().by_call.get("variables") == Some(&100)).await;
+    assert!(
+        send(&sandbox, &request("GET", &target, None))
+            .await
+            .is_silent()
+    );
+    drop(waiting);
+    until(async || {
+        !send(&sandbox, &request("GET", &target, None))
+            .await
+            .is_silent()
+    })
+    .await;
 }
 
 /// Time is tokio's here, and passes when nothing else can happen: a client that keeps silent meets every limit at once.

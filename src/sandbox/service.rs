@@ -23,7 +23,7 @@ use crate::domain::{Timestamp, after};
 
 /// The most requests that wait to be carried out late, and the most answers of such that wait to be fetched.
 const LATE_MAX: usize = 1_000;
-/// The most bytes that such requests may have together.
+/// The most bytes that such requests may have together, and such answers.
 const LATE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What a path asks for, and of what.
@@ -58,6 +58,7 @@ pub struct Service {
     late: BTreeMap<(Timestamp, Ticket), Late>,
     late_bytes: usize,
     late_answers: BTreeMap<Ticket, Outcome>,
+    late_answer_bytes: usize,
     tickets: u64,
     requests: Requests,
     seed: u64,
@@ -82,6 +83,7 @@ impl Service {
             late: BTreeMap::new(),
             late_bytes: 0,
             late_answers: BTreeMap::new(),
+            late_answer_bytes: 0,
             tickets: 0,
             requests: Requests::default(),
             seed,
@@ -139,6 +141,7 @@ impl Service {
     pub fn collect(&mut self, now: Timestamp, ticket: Ticket) -> Outcome {
         self.advance(now);
         if let Some(outcome) = self.late_answers.remove(&ticket) {
+            self.late_answer_bytes -= body_bytes(&outcome);
             return outcome;
         }
         let now = self.clock(now);
@@ -160,12 +163,22 @@ impl Service {
             self.late_bytes = self.late_bytes.saturating_sub(late.request.body.len());
             self.store.advance(due);
             let outcome = self.carry_out(due, &late.request, &late.asked, &late.effect);
-            self.late_answers.insert(ticket, outcome);
-            if self.late_answers.len() > LATE_MAX {
-                self.late_answers.pop_first();
-            }
+            self.keep_answer(ticket, outcome);
         }
         self.store.advance(now);
+    }
+
+    /// Keeps the answer to a request that was put off until somebody comes for it. Nobody may come, as when a client
+    /// gave up, so the oldest ones make room.
+    fn keep_answer(&mut self, ticket: Ticket, outcome: Outcome) {
+        self.late_answer_bytes += body_bytes(&outcome);
+        self.late_answers.insert(ticket, outcome);
+        while self.late_answers.len() > LATE_MAX || self.late_answer_bytes > LATE_BYTES_MAX {
+            let Some((_, oldest)) = self.late_answers.pop_first() else {
+                return;
+            };
+            self.late_answer_bytes -= body_bytes(&oldest);
+        }
     }
 
     /// Adds a rule about what goes wrong; false if there are too many.
@@ -436,6 +449,10 @@ struct Noted {
     code: Option<String>,
     run_id: Option<String>,
     request_id: String,
+}
+
+fn body_bytes(outcome: &Outcome) -> usize {
+    outcome.response().map_or(0, |response| response.body.len())
 }
 
 fn code_in(response: &Response) -> Option<String> {
