@@ -67,6 +67,14 @@ impl Call {
         Self::ALL.iter().copied().find(|call| call.name() == name)
     }
 
+    /// Whether nobody has to say who they are.
+    pub(super) fn is_open(self) -> bool {
+        matches!(
+            self,
+            Self::Token | Self::MetadataToken | Self::MetadataKey | Self::Unknown
+        )
+    }
+
     /// Whether IAM answers it.
     pub(super) fn is_iam(self) -> bool {
         matches!(self, Self::Token | Self::Projects)

@@ -79,6 +79,15 @@ struct Strikes {
     locked_until: Option<Timestamp>,
 }
 
+/// What tokens are sealed with; shown nowhere.
+struct TokenKey([u8; 32]);
+
+impl std::fmt::Debug for TokenKey {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("TokenKey(..)")
+    }
+}
+
 /// The gate: what it knows, and who misbehaved.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -90,7 +99,7 @@ pub(super) struct Gate {
     strikes: BTreeMap<String, Strikes>,
     seed: u64,
     /// Tokens are made with this, so none has to be kept.
-    token_key: [u8; 32],
+    token_key: TokenKey,
     token_life: Duration,
     /// Tokens of an earlier one are not good any more.
     token_epoch: u64,
@@ -112,7 +121,7 @@ impl Gate {
             users: settings.users.clone(),
             strikes: BTreeMap::new(),
             seed,
-            token_key: dice::key(seed, "token"),
+            token_key: TokenKey(dice::key(seed, "token")),
             token_life: settings.token_life,
             token_epoch: 0,
             tokens_made: 0,
@@ -261,14 +270,14 @@ impl Gate {
             dice::hex(claims.user.as_bytes()),
             "A".repeat(TOKEN_FILLER_BYTES),
         );
-        let seal = mac(&self.token_key, open.as_bytes())
+        let seal = mac(&self.token_key.0, open.as_bytes())
             .map(|mac| dice::hex(&mac.finalize().into_bytes()));
         format!("{TOKEN_START}{open}.{}", seal.unwrap_or_default())
     }
 
     fn read_token(&self, text: &str) -> Option<Claims> {
         let (open, seal) = text.strip_prefix(TOKEN_START)?.rsplit_once('.')?;
-        mac(&self.token_key, open.as_bytes())?
+        mac(&self.token_key.0, open.as_bytes())?
             .verify_slice(&dice::unhex(seal)?)
             .ok()?;
         let mut parts = open.split('.');
@@ -293,7 +302,7 @@ impl Gate {
     pub(super) fn make_metadata_token(&mut self, now: Timestamp, life: Duration) -> String {
         let expires = after(now, life).timestamp_millis();
         let open = format!("metadata-{expires}");
-        let seal = mac(&self.token_key, open.as_bytes())
+        let seal = mac(&self.token_key.0, open.as_bytes())
             .map(|mac| dice::hex(&mac.finalize().into_bytes()));
         format!("{open}-{}", seal.unwrap_or_default())
     }
@@ -302,7 +311,7 @@ impl Gate {
     pub(super) fn is_metadata_token(&self, now: Timestamp, text: &str) -> bool {
         let read = || {
             let (open, seal) = text.rsplit_once('-')?;
-            mac(&self.token_key, open.as_bytes())?
+            mac(&self.token_key.0, open.as_bytes())?
                 .verify_slice(&dice::unhex(seal)?)
                 .ok()?;
             open.strip_prefix("metadata-")?.parse::<i64>().ok()

@@ -38,8 +38,6 @@ const HEADER_TIME_MAX: Duration = Duration::from_secs(30);
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 /// The most bytes of a body (signing guide).
 const BODY_BYTES_MAX: usize = 12 * 1024 * 1024;
-/// The most bytes of all bodies that are being read.
-const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The most bytes of a header: a token has several thousand.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// The most headers of a request.
@@ -90,7 +88,9 @@ struct Shared {
     clock: Clock,
     /// The rules may have changed: is anybody to listen?
     changed: Notify,
-    body_bytes: AtomicUsize,
+    /// Bytes of bodies, coming and going, that are held now.
+    bytes: AtomicUsize,
+    bytes_max: usize,
     connections_max: usize,
 }
 
@@ -136,7 +136,8 @@ impl Sandbox {
             service: Mutex::new(Service::new(&settings, seed, clock.now())),
             clock,
             changed: Notify::new(),
-            body_bytes: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            bytes_max: settings.exchange_bytes_max,
             connections_max: settings.connections_max.max(1),
         });
         let (end, ended) = watch::channel(false);
@@ -195,7 +196,8 @@ impl Sandbox {
         self.with(|service, now| service.set_status(now, run_id, status))
     }
 
-    /// Does anything else with the service; no request is served meanwhile.
+    /// Does anything else with the service. No request is served meanwhile, and `work` must not call the sandbox: it
+    /// would wait for itself.
     pub fn with<T>(&self, work: impl FnOnce(&mut Service, Timestamp) -> T) -> T {
         let result = work(&mut self.shared.service(), self.shared.clock.now());
         self.shared.changed.notify_one();
@@ -318,6 +320,7 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, mut closing: watch::Recei
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME_MAX)
         .max_buf_size(HEADER_BYTES_MAX)
+        .max_header_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .auto_date_header(false)
         .serve_connection(TokioIo::new(wire), service);
@@ -344,16 +347,21 @@ async fn answer(
     resets: Arc<AtomicBool>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Answer>, NoAnswer> {
-    let request = match read(&shared, request).await {
+    let mut share = Share::new(&shared);
+    let request = match read(&mut share, request).await {
         Ok(request) => request,
         Err(Unread::Slow) => return Err(NoAnswer),
-        Err(Unread::Answered(response)) => return answered(response, Pace::Whole),
+        // What is left of the body would be taken for the next request.
+        Err(Unread::Answered(response)) => {
+            return answered(response.header("connection", "close"), Pace::Whole, share);
+        }
     };
     let mut outcome = {
         let now = shared.clock.now();
         shared.service().handle(now, &request)
     };
     drop(request);
+    share = Share::new(&shared);
     shared.changed.notify_one();
     loop {
         match outcome {
@@ -362,8 +370,11 @@ async fn answer(
                 after,
                 pace,
             } => {
+                if !share.take(response.body.len()) {
+                    return Err(NoAnswer);
+                }
                 tokio::time::sleep(after).await;
-                return answered(response, pace);
+                return answered(response, pace, share);
             }
             Outcome::Later { after, ticket } => {
                 tokio::time::sleep(after).await;
@@ -381,7 +392,11 @@ async fn answer(
     }
 }
 
-fn answered(response: Response, pace: Pace) -> Result<hyper::Response<Answer>, NoAnswer> {
+fn answered(
+    response: Response,
+    pace: Pace,
+    share: Share,
+) -> Result<hyper::Response<Answer>, NoAnswer> {
     let mut builder = hyper::Response::builder()
         .status(response.status)
         .header("content-length", response.length());
@@ -389,7 +404,7 @@ fn answered(response: Response, pace: Pace) -> Result<hyper::Response<Answer>, N
         builder = builder.header(name, value);
     }
     builder
-        .body(Answer::new(response, pace))
+        .body(Answer::new(response, pace, share))
         .map_err(|_| NoAnswer)
 }
 
@@ -401,27 +416,37 @@ enum Unread {
     Answered(Response),
 }
 
-/// Bytes of a body that count against those of all bodies, until this is dropped.
-struct Share<'a> {
-    all: &'a AtomicUsize,
+/// Bytes that are held for an exchange, until this is dropped. Without it a few hundred clients that each let a large
+/// answer wait would take all memory.
+#[derive(Debug)]
+struct Share {
+    shared: Arc<Shared>,
     mine: usize,
 }
 
-impl Share<'_> {
+impl Share {
+    fn new(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            mine: 0,
+        }
+    }
+
     /// Takes so many more; false if there are not so many left.
     fn take(&mut self, bytes: usize) -> bool {
         self.mine += bytes;
-        self.all.fetch_add(bytes, Ordering::Relaxed) + bytes <= BODIES_BYTES_MAX
+        let before = self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        before.saturating_add(bytes) <= self.shared.bytes_max
     }
 }
 
-impl Drop for Share<'_> {
+impl Drop for Share {
     fn drop(&mut self) {
-        self.all.fetch_sub(self.mine, Ordering::Relaxed);
+        self.shared.bytes.fetch_sub(self.mine, Ordering::Relaxed);
     }
 }
 
-async fn read(shared: &Shared, request: hyper::Request<Incoming>) -> Result<Request, Unread> {
+async fn read(share: &mut Share, request: hyper::Request<Incoming>) -> Result<Request, Unread> {
     let (head, mut incoming) = request.into_parts();
     let too_large = || {
         let message = "The request body exceeds the size limit";
@@ -431,10 +456,6 @@ async fn read(shared: &Shared, request: hyper::Request<Incoming>) -> Result<Requ
         return Err(too_large());
     }
     let mut body = Vec::new();
-    let mut share = Share {
-        all: &shared.body_bytes,
-        mine: 0,
-    };
     let deadline = Instant::now() + BODY_TIME_MAX;
     while let Some(frame) = tokio::time::timeout_at(deadline, incoming.frame())
         .await
@@ -481,10 +502,11 @@ struct Answer {
     next: Option<Pin<Box<Sleep>>>,
     /// The half that comes has gone.
     cut: bool,
+    _share: Share,
 }
 
 impl Answer {
-    fn new(response: Response, pace: Pace) -> Self {
+    fn new(response: Response, pace: Pace, share: Share) -> Self {
         let mut body = Bytes::from(response.body);
         if pace == Pace::Cut {
             body.truncate(body.len() / 2);
@@ -495,6 +517,7 @@ impl Answer {
             pace,
             next: None,
             cut: false,
+            _share: share,
         }
     }
 

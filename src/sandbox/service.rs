@@ -12,7 +12,7 @@ use super::control;
 use super::desk::{Desk, Done, Habits};
 use super::dice;
 use super::faults::{Canned, Effect, Fault, FaultRule, Faults, Loss};
-use super::gate::Gate;
+use super::gate::{Caller, Denied, Gate};
 use super::iam::{self, Projects};
 use super::log::{RequestRecord, Requests};
 use super::message::{Hangup, Outcome, Pace, Request, Response, Ticket, Welcome, decode};
@@ -23,7 +23,7 @@ use crate::domain::{Timestamp, after};
 
 /// The most requests that wait to be carried out late, and the most answers of such that wait to be fetched.
 const LATE_MAX: usize = 1_000;
-/// The most bytes that such requests may have together.
+/// The most bytes that such requests may have together, and such answers.
 const LATE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What a path asks for, and of what.
@@ -36,12 +36,24 @@ struct Asked {
     queue: String,
 }
 
-/// A request that is carried out later.
+/// Whether a request may come in.
+#[derive(Debug)]
+enum Admission {
+    /// It is for everybody, or nobody looks at it.
+    Open,
+    /// It may, and this is whose it is.
+    Known(Caller),
+    /// It may not.
+    Refused(Denied),
+}
+
+/// A request that was let in and is carried out later.
 #[derive(Debug)]
 struct Late {
     request: Request,
     asked: Asked,
     effect: Effect,
+    admission: Admission,
 }
 
 /// The stand-in for CodeArts Pipeline, IAM and the instance metadata service.
@@ -58,6 +70,7 @@ pub struct Service {
     late: BTreeMap<(Timestamp, Ticket), Late>,
     late_bytes: usize,
     late_answers: BTreeMap<Ticket, Outcome>,
+    late_answer_bytes: usize,
     tickets: u64,
     requests: Requests,
     seed: u64,
@@ -82,6 +95,7 @@ impl Service {
             late: BTreeMap::new(),
             late_bytes: 0,
             late_answers: BTreeMap::new(),
+            late_answer_bytes: 0,
             tickets: 0,
             requests: Requests::default(),
             seed,
@@ -128,9 +142,18 @@ impl Service {
             self.note(now, request, &asked, &effect, Noted::default());
             return Outcome::Silence(hangup);
         }
-        match effect.late() {
-            Some(wait) => self.put_off(now, wait, request, asked, effect),
-            None => self.carry_out(now, request, &asked, &effect),
+        let admission = self.admit(now, request, asked.call(), &effect);
+        match (effect.late(), admission) {
+            (Some(wait), admission @ (Admission::Open | Admission::Known(_))) => {
+                let late = Late {
+                    request: request.clone(),
+                    asked,
+                    effect,
+                    admission,
+                };
+                self.put_off(now, wait, late)
+            }
+            (_, admission) => self.carry_out(now, request, &asked, &effect, admission),
         }
     }
 
@@ -139,6 +162,7 @@ impl Service {
     pub fn collect(&mut self, now: Timestamp, ticket: Ticket) -> Outcome {
         self.advance(now);
         if let Some(outcome) = self.late_answers.remove(&ticket) {
+            self.late_answer_bytes -= body_bytes(&outcome);
             return outcome;
         }
         let now = self.clock(now);
@@ -159,13 +183,29 @@ impl Service {
             let ((due, ticket), late) = entry.remove_entry();
             self.late_bytes = self.late_bytes.saturating_sub(late.request.body.len());
             self.store.advance(due);
-            let outcome = self.carry_out(due, &late.request, &late.asked, &late.effect);
-            self.late_answers.insert(ticket, outcome);
-            if self.late_answers.len() > LATE_MAX {
-                self.late_answers.pop_first();
-            }
+            let outcome = self.carry_out(
+                due,
+                &late.request,
+                &late.asked,
+                &late.effect,
+                late.admission,
+            );
+            self.keep_answer(ticket, outcome);
         }
         self.store.advance(now);
+    }
+
+    /// Keeps the answer to a request that was put off until somebody comes for it. Nobody may come, as when a client
+    /// gave up, so the oldest ones make room.
+    fn keep_answer(&mut self, ticket: Ticket, outcome: Outcome) {
+        self.late_answer_bytes += body_bytes(&outcome);
+        self.late_answers.insert(ticket, outcome);
+        while self.late_answers.len() > LATE_MAX || self.late_answer_bytes > LATE_BYTES_MAX {
+            let Some((_, oldest)) = self.late_answers.pop_first() else {
+                return;
+            };
+            self.late_answer_bytes -= body_bytes(&oldest);
+        }
     }
 
     /// Adds a rule about what goes wrong; false if there are too many.
@@ -234,15 +274,27 @@ impl Service {
         now.checked_add_signed(self.skew).unwrap_or(now)
     }
 
-    fn put_off(
+    /// Looks at who sent a request. Once, when it arrives: what is carried out later was let in before, as at the real
+    /// service, where the gateway looks and the backend is late.
+    fn admit(
         &mut self,
         now: Timestamp,
-        wait: Duration,
         request: &Request,
-        asked: Asked,
-        effect: Effect,
-    ) -> Outcome {
-        let bytes = self.late_bytes.saturating_add(request.body.len());
+        call: Call,
+        effect: &Effect,
+    ) -> Admission {
+        let nobody_looks = effect.canned().is_some_and(|(_, started)| !started);
+        if nobody_looks || call.is_open() {
+            return Admission::Open;
+        }
+        match self.gate.admit(now, request) {
+            Ok(caller) => Admission::Known(caller),
+            Err(denied) => Admission::Refused(denied),
+        }
+    }
+
+    fn put_off(&mut self, now: Timestamp, wait: Duration, late: Late) -> Outcome {
+        let bytes = self.late_bytes.saturating_add(late.request.body.len());
         if self.late.len() >= LATE_MAX || bytes > LATE_BYTES_MAX {
             let message = "the sandbox has as many late requests as it keeps";
             return Outcome::now(answers::failure(503, "SANDBOX.FULL", message));
@@ -250,11 +302,6 @@ impl Service {
         self.late_bytes = bytes;
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        let late = Late {
-            request: request.clone(),
-            asked,
-            effect,
-        };
         self.late.insert((after(now, wait), ticket), late);
         Outcome::Later {
             after: wait,
@@ -268,35 +315,34 @@ impl Service {
         request: &Request,
         asked: &Asked,
         effect: &Effect,
+        admission: Admission,
     ) -> Outcome {
         let request_id = dice::id(self.seed, "request", self.requests.count);
-        let (canned, do_it) = match effect.canned() {
-            Some((canned, started)) => (Some(canned), started),
-            None => (None, true),
+        let caller = match &admission {
+            Admission::Known(caller) => {
+                Some(format!("{} by {}", caller.executor.name, caller.shown_by))
+            }
+            Admission::Open | Admission::Refused(_) => None,
         };
-        let (done, caller) = match do_it {
-            true => self.perform(now, request, asked, effect, &request_id),
-            false => (None, None),
+        let (response, run_id) = match effect.canned() {
+            Some((canned, false)) => (
+                answers::canned(canned, None, asked.call(), now, &request_id),
+                None,
+            ),
+            Some((canned, true)) => {
+                let done = self.perform(now, request, asked, effect, admission, &request_id);
+                let real = Some(done.response);
+                (
+                    answers::canned(canned, real, asked.call(), now, &request_id),
+                    done.run_id,
+                )
+            }
+            None => {
+                let done = self.perform(now, request, asked, effect, admission, &request_id);
+                (done.response, done.run_id)
+            }
         };
-        let run_id = done.as_ref().and_then(|done| done.run_id.clone());
-        let real = done.map(|done| done.response);
-        let response = match (canned, real) {
-            (Some(canned), real) => answers::canned(canned, real, asked.call(), now, &request_id),
-            (None, Some(real)) => real,
-            (None, None) => Response::text(500, ""),
-        };
-        let date =
-            now.checked_add_signed(TimeDelta::try_seconds(effect.skew_secs()).unwrap_or_default());
-        let response = response
-            .header("date", answers::http_date(date.unwrap_or(now)))
-            .header(
-                if asked.call().is_iam() {
-                    "x-iam-trace-id"
-                } else {
-                    "x-request-id"
-                },
-                request_id.clone(),
-            );
+        let response = stamp(response, now, asked.call(), effect, &request_id);
         let loss = effect.loss();
         let answered = !matches!(loss, Some(Loss::All(_)));
         let noted = Noted {
@@ -322,33 +368,27 @@ impl Service {
         }
     }
 
-    /// Does what was asked, for those who may ask; gives the answer and who asked.
+    /// Does what was asked, for those who may ask.
     fn perform(
         &mut self,
         now: Timestamp,
         request: &Request,
         asked: &Asked,
         effect: &Effect,
+        admission: Admission,
         request_id: &str,
-    ) -> (Option<Done>, Option<String>) {
-        if let Some(response) = self.serve_anybody(now, request, asked.call(), request_id) {
-            return (Some(response.into()), None);
-        }
-        let caller = match self.gate.admit(now, request) {
-            Ok(caller) => caller,
-            Err(denied) => {
-                return (
-                    Some(answers::unauthorized(&denied, request_id).into()),
-                    None,
-                );
+    ) -> Done {
+        let caller = match admission {
+            Admission::Open => {
+                return self
+                    .serve_anybody(now, request, asked.call(), request_id)
+                    .into();
             }
+            Admission::Refused(denied) => return answers::unauthorized(&denied, request_id).into(),
+            Admission::Known(caller) => caller,
         };
-        let shown_by = Some(format!("{} by {}", caller.executor.name, caller.shown_by));
         if asked.call() == Call::Projects {
-            return (
-                Some(iam::list_projects(&self.projects, request).into()),
-                shown_by,
-            );
+            return iam::list_projects(&self.projects, request).into();
         }
         let mut desk = Desk {
             store: &mut self.store,
@@ -358,7 +398,7 @@ impl Service {
             executor: caller.executor,
             wishes: effect.wishes(),
         };
-        (Some(serve(&mut desk, request, asked)), shown_by)
+        serve(&mut desk, request, asked)
     }
 
     /// Answers the calls for which nobody has to say who they are.
@@ -368,26 +408,14 @@ impl Service {
         request: &Request,
         call: Call,
         request_id: &str,
-    ) -> Option<Response> {
+    ) -> Response {
         match call {
-            Call::Unknown => {
-                let message = "The API does not exist or has not been published in the environment";
-                Some(answers::gateway(404, "APIGW.0101", message, request_id))
-            }
-            Call::Token => Some(iam::token(&mut self.gate, &self.projects, now, request)),
-            Call::MetadataToken => Some(iam::metadata_token(
-                &mut self.gate,
-                self.metadata,
-                now,
-                request,
-            )),
-            Call::MetadataKey => Some(iam::metadata_key(
-                &mut self.gate,
-                self.metadata,
-                now,
-                request,
-            )),
-            Call::Run
+            Call::Token => iam::token(&mut self.gate, &self.projects, now, request),
+            Call::MetadataToken => iam::metadata_token(&mut self.gate, self.metadata, now, request),
+            Call::MetadataKey => iam::metadata_key(&mut self.gate, self.metadata, now, request),
+            // Those after the first are for known callers only and do not come here.
+            Call::Unknown
+            | Call::Run
             | Call::List
             | Call::Detail
             | Call::Variables
@@ -400,7 +428,10 @@ impl Service {
             | Call::Pipelines
             | Call::Pipeline
             | Call::LatestStatus
-            | Call::Projects => None,
+            | Call::Projects => {
+                let message = "The API does not exist or has not been published in the environment";
+                answers::gateway(404, "APIGW.0101", message, request_id)
+            }
         }
     }
 
@@ -436,6 +467,28 @@ struct Noted {
     code: Option<String>,
     run_id: Option<String>,
     request_id: String,
+}
+
+/// Adds what every answer bears: the time, and the id to quote to support.
+fn stamp(
+    response: Response,
+    now: Timestamp,
+    call: Call,
+    effect: &Effect,
+    request_id: &str,
+) -> Response {
+    let skew = TimeDelta::try_seconds(effect.skew_secs()).unwrap_or_default();
+    let date = answers::http_date(now.checked_add_signed(skew).unwrap_or(now));
+    let id = if call.is_iam() {
+        "x-iam-trace-id"
+    } else {
+        "x-request-id"
+    };
+    response.header("date", date).header(id, request_id)
+}
+
+fn body_bytes(outcome: &Outcome) -> usize {
+    outcome.response().map_or(0, |response| response.body.len())
 }
 
 fn code_in(response: &Response) -> Option<String> {

@@ -195,6 +195,8 @@ pub struct Settings {
     pub pipelines_max: usize,
     /// The most connections at once; further ones are reset.
     pub connections_max: usize,
+    /// The most bytes of all bodies, coming and going, that are held at once.
+    pub exchange_bytes_max: usize,
 
     /// What goes wrong from the start.
     pub faults: Vec<FaultRule>,
@@ -238,6 +240,7 @@ impl Default for Settings {
             run_bytes_max: 256 * 1024 * 1024,
             pipelines_max: 10_000,
             connections_max: 256,
+            exchange_bytes_max: 128 * 1024 * 1024,
             faults: Vec::new(),
         }
     }

@@ -19,7 +19,7 @@ pub(super) const QUEUE_MAX: usize = 100;
 /// How long a run waits in the queue before it is given up (same source).
 pub(super) const QUEUE_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// The most failed triggers that are kept for a pipeline.
-const FAILED_TRIGGERS_MAX: usize = 100;
+const FAILED_TRIGGERS_MAX: usize = 20;
 
 /// A start that passed all checks.
 #[derive(Debug, Clone)]

@@ -194,3 +194,35 @@ fn iam_is_down_or_refuses() {
     assert_eq!(world.handle(&ask), Outcome::Silence(Hangup::Close));
     assert_eq!(world.answer(&ask).status, 201);
 }
+
+#[test]
+fn who_was_let_in_stays_in_while_the_service_is_late() {
+    let mut world = World::new(|settings| {
+        settings.check_auth = true;
+        settings.token_life = Duration::from_secs(60);
+    });
+    let ask = Request::new("POST", "/v3/auth/tokens")
+        .json(&login(SANDBOX_PASSWORD, &json!({"project": {"name": "x"}})));
+    let token = world
+        .answer(&ask)
+        .header_text("x-subject-token")
+        .unwrap()
+        .to_owned();
+    world.fault("late=1h");
+    let late = world.handle(&start_request().header("x-auth-token", &token));
+    let Outcome::Later { ticket, .. } = late else {
+        panic!("{late:?}");
+    };
+    assert_eq!(
+        world.answer(&start_request()).status,
+        401,
+        "who is not let in learns it at once"
+    );
+    world.pass(3600);
+    let outcome = world.service.collect(world.now, ticket);
+    assert_eq!(
+        outcome.response().map(|response| response.status),
+        Some(200)
+    );
+    assert_eq!(world.runs().len(), 1);
+}
