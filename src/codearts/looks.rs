@@ -10,8 +10,8 @@ use crate::domain::{Answer, AnswerKind};
 
 /// How many pipelines are asked about in one call. No maximum is documented.
 pub const PIPELINES_PER_CALL: usize = 50;
-/// How many of a pipeline's newest runs are looked at for what is under way.
-pub const NEWEST_RUNS: usize = 200;
+/// How many of a pipeline's newest runs are looked at for what is under way: two pages, which overlap.
+pub const NEWEST_RUNS: usize = 190;
 
 /// A look at runs of one account: first many pipelines a call, then one by one what that does not tell.
 #[derive(Debug)]

@@ -103,8 +103,8 @@ impl<R: Row> Pages<R> {
         self.pages += 1;
         let count = page.rows.len() as u64;
         let reading = &mut self.reading;
+        // An empty page is apart too: the list has become shorter than what we have read of it.
         let is_apart = reading.overlap > 0
-            && count > 0
             && !page
                 .rows
                 .iter()
@@ -138,7 +138,11 @@ impl<R: Row> Pages<R> {
         } else if self.rows.len() >= self.rows_wanted {
             self.state = State::Enough;
         } else {
-            reading.overlap = count / OVERLAP_PART;
+            reading.overlap = if count > 1 {
+                count.div_ceil(OVERLAP_PART)
+            } else {
+                0
+            };
             reading.offset = end - reading.overlap;
         }
         if self.state == State::Reading && self.pages >= PAGES_MAX {
