@@ -49,6 +49,7 @@ fn account(url: &str, credentials: Credentials) -> Account {
         ca_file: None,
         connect_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(20),
+        settle: Duration::from_secs(180),
     }
 }
 
@@ -79,7 +80,7 @@ impl World {
         let sandbox = Sandbox::start_at(settings, Clock::starting_at(epoch()))
             .await
             .unwrap();
-        let client = client(account(sandbox.base_url(), credentials));
+        let client = client(account(&sandbox.base_url(), credentials));
         Self { sandbox, client }
     }
 

@@ -624,7 +624,7 @@ async fn a_row_that_cannot_be_understood_is_an_error_that_names_it() {
     for damage in [
         "UPDATE ticks SET state = 'dancing'",
         "UPDATE ticks SET request = '{'",
-        "UPDATE ticks SET retry = '[]'",
+        "UPDATE ticks SET policy = '[]'",
         "UPDATE ticks SET reason = 'bored', state = 'ended'",
     ] {
         let place = Place::new();
