@@ -1169,6 +1169,16 @@ fn a_detail_is_of_the_run_that_was_asked_for() {
         "{}",
         other.message
     );
+    for odd in [
+        json!(7),
+        json!(["x"]),
+        json!({"text": MARKER}),
+        json!("x".repeat(20_000)),
+    ] {
+        let body = json!({"id": RUN, "description": odd});
+        let answer = why(read(&detail, 200, &body.to_string()));
+        assert!(answer.message.contains("description"), "{}", answer.message);
+    }
     for blank in ["{}", "null", r#"{"id":null}"#] {
         assert!(
             matches!(read(&detail, 200, blank), Shown::Blank(_)),

@@ -522,7 +522,7 @@ struct Detail {
     #[serde(default)]
     subject_id: Word,
     #[serde(default)]
-    description: Word,
+    description: Value,
     #[serde(default)]
     run_number: Word,
     #[serde(default)]
@@ -545,6 +545,16 @@ impl Detail {
         if named != run_id {
             return Err(format!("the answer shows the run {named} instead"));
         }
+        // One that cannot be read may hold our marker: it must not pass for none.
+        let description = match self.description {
+            Value::Null => None,
+            Value::String(text) if text.len() <= TEXT_BYTES_MAX => Some(text),
+            Value::String(_)
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_) => return Err("the run's description cannot be read".to_owned()),
+        };
         Ok(Some(SeenRun {
             run_id: named,
             number: self.run_number.number(),
@@ -552,7 +562,7 @@ impl Detail {
             started_at: self.start_time.instant(),
             ended_at: self.end_time.instant(),
             queue_id: None,
-            description: self.description.0,
+            description,
             failed_stage: failed_stage(&self.stages.0),
         }))
     }

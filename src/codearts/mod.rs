@@ -58,8 +58,8 @@ pub trait CodeArts: Send + Sync + 'static {
     /// Sends one request that starts a run, and classes what comes back. Never sends it twice.
     fn start(&self, start: Start) -> impl Future<Output = Answer> + Send;
 
-    /// Looks for the run that bears a marker: the list of runs from `since` on, newest first, page by page; the details
-    /// of those that may be it; and the pipeline's queue. One look; spacing several is the caller's.
+    /// Looks for the run that bears a marker: the pipeline's queue; the list of runs from `since` on, newest first, page
+    /// by page; and the details of those that may be it. One look; spacing several is the caller's.
     fn find(&self, find: Find) -> impl Future<Output = Sighting> + Send;
 
     /// Looks at runs of one account, many pipelines a call where that serves. The answers are in the order of `runs`.

@@ -105,14 +105,11 @@ impl Held {
             (Pass::Token(_), Pass::Token(_)) => true,
             (Pass::Keys(_), Pass::Token(_)) | (Pass::Token(_), Pass::Keys(_)) => false,
         };
-        let secrets = |held: &Self| {
-            let secrets = held
-                .pass
-                .secrets()
-                .map(|secret| secret.expose_secret().to_owned());
-            secrets.collect::<Vec<_>>()
-        };
-        same_id && secrets(self) == secrets(other)
+        let (ours, theirs) = (self.pass.secrets(), other.pass.secrets());
+        same_id
+            && ours
+                .map(ExposeSecret::expose_secret)
+                .eq(theirs.map(ExposeSecret::expose_secret))
     }
 
     pub(super) fn is_due(&self, now: Timestamp) -> bool {

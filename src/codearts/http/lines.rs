@@ -54,7 +54,7 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// To start a run: each on a new connection.
+    /// To start a run, or to stop one: each on a new connection.
     Start,
     /// A request that may be sent again, to IAM: connections are kept for a while.
     Call,
