@@ -105,3 +105,33 @@ fn a_web_page_does_not_reach_the_pages() {
         );
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(512))]
+
+    /// Whatever arrives, it is answered, and what was there still works.
+    #[test]
+    fn nothing_that_arrives_breaks_the_service(
+        method in "(GET|POST|PUT|DELETE|[A-Z]{0,8})",
+        target in "/(v5/[0-9a-f]{31,33}/api/pipelines/[0-9a-f]{31,33}/|v3/|sandbox/)?[a-z0-9/%?&=._~+-]{0,60}",
+        name in "(authorization|x-auth-token|x-sdk-date|host|content-type)",
+        value in "(SDK-HMAC-SHA256 Access=SANDBOXACCESSKEY0001, SignedHeaders=)?.{0,80}",
+        body in "(\\PC{0,80}|[\\[\\]{}\",:0-9a-z]{0,80})",
+    ) {
+        let mut world = World::new(|settings| settings.check_auth = value.len() % 2 == 0);
+        let mut request = Request::new(&method, &target).header(&name, &value);
+        request.body = body.into_bytes();
+        let outcome = world.handle(&request);
+        proptest::prop_assert!(outcome.response().is_some());
+        proptest::prop_assert!(world.runs().len() <= 1);
+    }
+
+    /// A rule is read or refused; what is read can be written and read again.
+    #[test]
+    fn any_text_is_a_rule_or_is_none(text in "(lost|slow|status|code|drip|ends|skew|huge|late)?[a-z0-9=,:%/+ .-]{0,60}") {
+        if let Ok(rule) = text.parse::<FaultRule>() {
+            proptest::prop_assert_eq!(rule.to_string().parse::<FaultRule>(), Ok(rule.clone()));
+            proptest::prop_assert_eq!(FaultRule::from_json(&rule.to_json()), Ok(rule));
+        }
+    }
+}
