@@ -196,7 +196,7 @@ fn a_run_starts_and_its_id_is_in_the_log_and_in_the_history() {
     );
     assert_eq!(
         (&row["state"], &row["reason"], &row["attempts"]),
-        (&"ended".into(), &"started".into(), &1.into())
+        (&"running".into(), &Value::Null, &1.into())
     );
     assert!(row["outcome"].is_null() && row["due"].as_str().unwrap().ends_with('Z'));
     let (status, log) = daemon.stop();
@@ -343,57 +343,119 @@ fn a_dry_run_shows_the_exact_request_and_no_secret() {
     );
 }
 
+/// A sandbox of its own, an account that leads to it, and entries that are due every second.
+fn beside_a_sandbox(place: &Place, arguments: &[&str]) -> (Daemon, String) {
+    let mut all = vec!["sandbox", "--listen", "127.0.0.1:0", "--run-duration", "1s"];
+    all.extend(arguments);
+    let mut sandbox = Daemon::spawn(place.command(&all));
+    let line = sandbox.says(&["answers on http://127.0.0.1:"]);
+    let url = line
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"))
+        .unwrap()
+        .to_owned();
+    std::fs::write(place.path("sk"), "sandbox-secret-key\n").unwrap();
+    let mut yaml = format!(
+        "accounts:\n  main: {{ endpoint: '{url}', settle: 2s, credentials: {{ ak: SANDBOXACCESSKEY0001, sk: {{ file: '{}' }} }} }}\nschedules:\n",
+        place.path("sk").display()
+    );
+    for number in 0..4 {
+        yaml.push_str(&format!(
+            "  e{number}:\n    cron: '* * * * * *'\n    allow_subminute: true\n    catch_up: all\n    \
+             project_id: 54f90b75fc1447b1b65e8d3a9f77923d\n    pipeline_id: e5460d1d403146a1935c2d4b68ef506{number}\n"
+        ));
+    }
+    place.write(&yaml);
+    (sandbox, url)
+}
+
+/// Every tick that was sent has exactly one run, and every run is in the ledger. Waits until nothing is in doubt.
+fn one_run_each(place: &Place, url: &str, daemon: &mut Daemon) {
+    // Nothing more is due from here on; what is open comes to its end.
+    let yaml = std::fs::read_to_string(place.path("pipecron.yaml")).unwrap();
+    place.write(&yaml.replace("'* * * * * *'", "'@yearly'"));
+    daemon.signal(Signal::HUP);
+    daemon.says(&["configuration reloaded"]);
+    let open = |row: &Value| row["state"] != "ended";
+    let mut rows = place.history();
+    while rows.iter().any(open) {
+        // Each change of a tick is a line; when all are at their ends there are none to wait for.
+        daemon.says(&["tick="]);
+        rows = place.history();
+    }
+    let answer: Value = serde_json::from_str(&get(&format!("{url}/sandbox/runs"))).unwrap();
+    let runs = answer
+        .as_array()
+        .or_else(|| answer["runs"].as_array())
+        .unwrap();
+    let mut started: Vec<&str> = runs
+        .iter()
+        .map(|run| run["description"].as_str().unwrap())
+        .collect();
+    started.sort_unstable();
+    let count = started.len();
+    started.dedup();
+    assert_eq!(started.len(), count, "no tick has two runs");
+    let of_rows = rows.iter().filter_map(|row| row["run_id"].as_str());
+    let mut known: Vec<&str> = of_rows.collect();
+    known.sort_unstable();
+    let mut there: Vec<&str> = runs.iter().map(|run| run["id"].as_str().unwrap()).collect();
+    there.sort_unstable();
+    assert_eq!(known, there, "every run is in the ledger, and nothing else");
+    let sent = rows.iter().filter(|row| row["attempts"] != 0).count();
+    assert_eq!(sent, known.len(), "every tick that was sent has a run");
+    assert!(
+        rows.iter()
+            .all(|row| row["reason"] == "succeeded" || row["reason"] == "missed"),
+        "{rows:?}"
+    );
+}
+
+/// How often the daemon is killed: `KILLS=100 cargo test --test process killed` for a long run.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a test runs is said by the tester's environment"
+)]
+fn kills() -> u32 {
+    std::env::var("KILLS")
+        .ok()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(6)
+}
+
 #[test]
 fn killed_again_and_again_each_tick_has_one_run() {
     let place = Place::new();
-    let mut sandbox = Daemon::spawn(place.command(&["sandbox", "--listen", "127.0.0.1:0"]));
-    let line = sandbox.says(&["http://127.0.0.1:"]);
-    let start = line.find("http://").unwrap();
-    let url: String = line[start..]
-        .chars()
-        .take_while(|c| !c.is_whitespace() && !matches!(c, ';' | ',' | '"'))
-        .collect();
-    std::fs::write(place.path("sk"), "sandbox-secret-key\n").unwrap();
-    let account = format!(
-        "accounts:\n  main: {{ endpoint: '{url}', credentials: {{ ak: SANDBOXACCESSKEY0001, sk: {{ file: '{}' }} }} }}\n",
-        place.path("sk").display()
-    );
-    let entries = schedules("tick", "first");
-    place.write(&format!(
-        "{account}{}",
-        &entries[entries.find("schedules:").unwrap()..]
-    ));
-    for _ in 0..5 {
+    let (_sandbox, url) = beside_a_sandbox(&place, &["--fault", "lost=reset,on=run,chance=0.2"]);
+    for kill in 0..kills() {
         let mut daemon = place.daemon(&[]);
-        daemon.says(&["run_id="]);
+        // At different distances from a start: after sending, before the answer, after it, in the middle of looks.
+        for _ in 0..=kill % 7 {
+            daemon.says(&["tick="]);
+        }
         daemon.signal(Signal::KILL);
         daemon.ends();
     }
     let mut daemon = place.daemon(&[]);
     daemon.says(&["run_id="]);
-    daemon.stop();
-    let runs = get(&format!("{url}/sandbox/runs"));
-    let runs: Value = serde_json::from_str(&runs).unwrap();
-    let runs = runs.as_array().or_else(|| runs["runs"].as_array()).unwrap();
-    let mut markers: Vec<&str> = runs
-        .iter()
-        .map(|run| run["description"].as_str().unwrap())
-        .collect();
-    markers.sort_unstable();
-    let count = markers.len();
-    markers.dedup();
-    assert_eq!(markers.len(), count, "no tick has two runs");
-    let rows = place.history();
-    let known: Vec<&str> = rows
-        .iter()
-        .filter_map(|row| row["run_id"].as_str())
-        .collect();
-    let unknown = rows.iter().filter(|row| row["reason"] == "unknown").count();
-    assert!(
-        count >= known.len() && count <= known.len() + unknown,
-        "{count} runs, {} known, {unknown} unknown",
-        known.len()
-    );
+    one_run_each(&place, &url, &mut daemon);
+}
+
+#[test]
+fn lost_answers_and_refusals_leave_one_run_each() {
+    let place = Place::new();
+    let faults = [
+        "lost=reset,on=run,chance=0.3",
+        "status=503,on=run,chance=0.1",
+        "status=429,on=run,chance=0.1",
+    ];
+    let arguments: Vec<&str> = faults.iter().flat_map(|fault| ["--fault", fault]).collect();
+    let (_sandbox, url) = beside_a_sandbox(&place, &arguments);
+    let mut daemon = place.daemon(&[]);
+    for _ in 0..20 {
+        daemon.says(&["run_id="]);
+    }
+    one_run_each(&place, &url, &mut daemon);
 }
 
 /// What a GET on loopback answers.

@@ -70,6 +70,7 @@ impl Rehearsal {
             ca_file: None,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
+            settle: Duration::from_secs(180),
         };
         let accounts = BTreeMap::from([(name(), Arc::new(account))]);
         Self {

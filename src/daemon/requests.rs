@@ -16,8 +16,6 @@ use crate::domain::{
 };
 use crate::ledger::{Ledger, LedgerError};
 
-/// How long before the attempt a run may have started by the service's clock and still be ours.
-const SINCE_MARGIN: TimeDelta = TimeDelta::minutes(5);
 /// How long looks wait while an account is being probed.
 const LOOK_AFTER_PROBE: TimeDelta = TimeDelta::seconds(5);
 /// How long a run that could not be looked at is left alone, at least.
@@ -143,7 +141,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         let find = Find {
             at: pipeline_of(&tick),
             marker: tick.marker(self.parts.ledger.id()),
-            since: since.checked_sub_signed(SINCE_MARGIN).unwrap_or(since),
+            since,
             above: None,
         };
         let service = self.parts.service.clone();
