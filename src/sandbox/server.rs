@@ -124,7 +124,10 @@ impl Sandbox {
         }
         let seed = match settings.seed {
             Some(seed) => seed,
-            None => getrandom::u64().map_err(|error| StartError::Seed(error.to_string()))?,
+            // 32 bits: a person may have to type it again, and JSON tools round larger numbers.
+            None => getrandom::u32()
+                .map(u64::from)
+                .map_err(|error| StartError::Seed(error.to_string()))?,
         };
         let failed = |why| StartError::Listen {
             address: settings.listen,
