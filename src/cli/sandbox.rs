@@ -35,7 +35,7 @@ pub(super) struct Options {
 const FAULTS: &str = "\
 Faults are written as NAME[=VALUE][,on=CALL][,pipeline=ID][,skip=N][,next=N][,chance=P], for example:
   lost=reset,next=2      the run is started, but the answer is lost, twice
-  status=503,chance=0.1  one request in ten is answered 503
+  status=503,chance=0.1  one start in ten is answered 503; on=any for every call
 While it runs they can be changed: POST a rule to /sandbox/faults, DELETE /sandbox/faults; GET /sandbox/runs lists all runs.
 It prints how to use it to stdout, and its log to stderr.";
 
