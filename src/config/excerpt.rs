@@ -170,26 +170,20 @@ fn secrets(
     at: At,
     hidden: &Hidden,
 ) -> Vec<Range<usize>> {
-    let first = At {
-        start: 0,
+    let from = |start: usize| At {
+        start: u32::try_from(start).unwrap_or(u32::MAX),
         end: 0,
         ..at
     };
-    let last = At {
-        start: u32::MAX,
-        end: u32::MAX,
-        ..at
-    };
-    let mut secrets: Vec<Range<usize>> = if hidden.spans.is_empty() {
-        Vec::new()
-    } else {
-        hidden
-            .spans
-            .range(first..=last)
-            .map(|at| at.range())
-            .collect()
-    };
-    secrets.retain(|secret| secret.start < window.end && secret.end > window.start);
+    // Hidden stretches are scalars, which do not overlap: of those before the window only the last can reach into it.
+    let before = hidden.spans.range(from(0)..from(window.start)).next_back();
+    let within = hidden.spans.range(from(window.start)..from(window.end));
+    let mut secrets: Vec<Range<usize>> = before
+        .into_iter()
+        .chain(within)
+        .map(|at| at.range())
+        .collect();
+    secrets.retain(|secret| secret.end > window.start);
     if hidden.by_key.contains(&at.file) {
         secrets.extend(secret_by_key(cursor.text, cursor.line_start, window));
     }

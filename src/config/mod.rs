@@ -88,6 +88,13 @@ pub struct Loaded {
     pub unlisted: usize,
 }
 
+impl Loaded {
+    /// The problems as a person reads them, and how many there are; empty if there are none.
+    pub fn render(&self, colour: Colour) -> String {
+        render(&self.problems, self.unlisted, colour)
+    }
+}
+
 /// The largest text of a file, in bytes. Places are kept in 32 bits.
 pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -412,6 +419,8 @@ fn global_defaults<'t>(check: &mut Check<'_>, tops: &[Top<'t>]) -> Keys<'t> {
                 .help("it holds for every file, so it stands in one; `defaults` holds for its own file")
                 .related(first.key_at, "first given here"),
         );
+        // Not used, but checked all the same.
+        Keys::read(check, second.value, second.key);
     }
     Keys::read(check, first.value, first.key).unwrap_or_default()
 }

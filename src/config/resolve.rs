@@ -20,6 +20,8 @@ use crate::domain::{
     AccountName, CatchUp, Entry, EntryName, Retry, RunRequest, TickId, Timestamp, marker,
 };
 
+/// A suggestion is looked for among so many names.
+const SUGGESTED_FROM_MAX: usize = 1_000;
 const CATCH_UP_MAX_DEFAULT: u32 = 100;
 /// All entries together take no more memory than this, about.
 const TOTAL_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -252,8 +254,19 @@ impl<'l, 't> Layers<'l, 't> {
         let at = self
             .pick(|keys| &keys.account)
             .map_or(self.name_at, |given| given.at);
-        let names: Vec<&str> = accounts.names.keys().copied().collect();
-        let help = match text::nearest(name, names.iter().copied()) {
+        // Of a hundred thousand names the first thousand have to do.
+        let names: Vec<&str> = accounts
+            .names
+            .keys()
+            .copied()
+            .take(SUGGESTED_FROM_MAX)
+            .collect();
+        let near = if check.findings.are_many() {
+            None
+        } else {
+            text::nearest(name, names.iter().copied())
+        };
+        let help = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None if names.is_empty() => NO_ACCOUNT_HELP.to_owned(),
             None => format!("configured are {}", listed(&names)),
@@ -269,7 +282,12 @@ impl<'l, 't> Layers<'l, 't> {
         check: &mut Check<'_>,
         accounts: &mut Accounts<'t>,
     ) -> Result<&'t str, Refused> {
-        let names: Vec<&'t str> = accounts.names.keys().copied().collect();
+        let names: Vec<&'t str> = accounts
+            .names
+            .keys()
+            .copied()
+            .take(SUGGESTED_FROM_MAX)
+            .collect();
         match names.as_slice() {
             _ if accounts.incomplete => Err(Refused),
             [only] => Ok(only),
@@ -287,7 +305,7 @@ impl<'l, 't> Layers<'l, 't> {
                 let message = format!(
                     "the entry {} names no account, and {} are configured",
                     quoted(self.name.as_str()),
-                    several.len()
+                    accounts.names.len()
                 );
                 let help = format!(
                     "write `account: {}` in the entry or under `defaults`; configured are {}",

@@ -292,7 +292,7 @@ impl<'t> Mapping<'t> {
             let Some(text) = tree.text(key) else {
                 continue; // reported when it was read
             };
-            if text.is_empty() && !matches!(node.kind, NodeKind::Quoted) {
+            if text.is_empty() && matches!(node.kind, NodeKind::Null | NodeKind::Plain) {
                 continue; // so is this
             }
             let value = tree.value(node.after);

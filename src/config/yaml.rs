@@ -116,7 +116,7 @@ impl<'s, 'f> Builder<'s, 'f> {
                 Err(error) => Err(self.stop(&error)),
             };
             if let Err(Stop) = go_on {
-                self.tree.broken = true;
+                self.give_up();
                 break;
             }
         }
@@ -137,10 +137,15 @@ impl<'s, 'f> Builder<'s, 'f> {
             open_flow,
             alias: self.unknown_anchor.take(),
         };
-        self.tree.broken = true;
-        self.findings.hide_by_key(file);
+        self.give_up();
         self.findings.add(stop.explain(error));
         Stop
+    }
+
+    /// Nothing is made of what was read so far: what it means, and what of it is a secret, is not known.
+    fn give_up(&mut self) {
+        self.tree.broken = true;
+        self.findings.hide_by_key(self.tree.file);
     }
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
@@ -398,8 +403,10 @@ impl<'s, 'f> Builder<'s, 'f> {
             if self.tree.text(key).is_some_and(excerpt::is_secret_key) {
                 // Whether a secret may stand here or not, it is not shown.
                 let value = self.tree.value(node.after);
-                if matches!(value.shape(), Shape::Text(_)) {
-                    self.findings.hide(value.at());
+                if !matches!(value.shape(), Shape::Mapping(_)) {
+                    value
+                        .scalars()
+                        .for_each(|scalar| self.findings.hide(scalar.at()));
                 }
             }
             let finding = match self.tree.text(key) {
