@@ -6,9 +6,11 @@
 )]
 
 pub mod files;
+pub mod signals;
 pub mod zones;
 
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -26,6 +28,8 @@ enum Source {
     Virtual {
         epoch: Timestamp,
         started: tokio::time::Instant,
+        /// Where the paused time lives: a thread of our own, such as the ledger's, sees the machine's otherwise.
+        runtime: Option<tokio::runtime::Handle>,
     },
 }
 
@@ -40,14 +44,22 @@ impl Clock {
         Self(Source::Virtual {
             epoch,
             started: tokio::time::Instant::now(),
+            runtime: tokio::runtime::Handle::try_current().ok(),
         })
     }
 
     /// What the clock shows.
     pub fn now(&self) -> Timestamp {
-        match self.0 {
+        match &self.0 {
             Source::System => chrono::Utc::now(),
-            Source::Virtual { epoch, started } => crate::domain::after(epoch, started.elapsed()),
+            Source::Virtual {
+                epoch,
+                started,
+                runtime,
+            } => {
+                let _within = runtime.as_ref().map(tokio::runtime::Handle::enter);
+                crate::domain::after(*epoch, started.elapsed())
+            }
         }
     }
 }
@@ -120,16 +132,90 @@ pub fn read_secret(secret: &SecretRef) -> Result<SecretString, SecretError> {
 }
 
 fn read_secret_file(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path)
-        .map_err(|error| error.to_string())?
-        .len();
-    if size > SECRET_BYTES_MAX {
-        return Err(format!(
-            "it has {size} bytes; a secret has at most {SECRET_BYTES_MAX}"
-        ));
-    }
-    let mut text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let bytes = read_file(path, SECRET_BYTES_MAX)?;
+    let mut text = String::from_utf8(bytes).map_err(|_| "it is not text in UTF-8".to_owned())?;
     let end = text.trim_end_matches(['\r', '\n']).len();
     text.truncate(end);
     Ok(text)
+}
+
+/// Where durable state belongs: the service manager's state directory, else `/var/lib/pipecron` for root, else the
+/// user's own state directory.
+///
+/// # Errors
+/// When none of these is known.
+pub fn state_directory() -> std::io::Result<PathBuf> {
+    // The service manager may give several, separated by colons; the first is ours.
+    let given =
+        variable("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
+    if let Some(directory) = given.filter(|directory| directory.is_absolute()) {
+        return Ok(directory);
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/pipecron"));
+    }
+    let absolute = |name: &str| {
+        variable(name)
+            .map(PathBuf::from)
+            .filter(|directory| directory.is_absolute())
+    };
+    absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .map(|state| state.join("pipecron"))
+        .ok_or_else(|| {
+            std::io::Error::other(
+                "no state directory is known: HOME is not set; say where with --ledger",
+            )
+        })
+}
+
+/// A random word of small letters and digits, to tell apart what was made at the same instant. If the machine gives no
+/// randomness, the clock and the process have to do: the word need not be secret.
+pub fn random_word(length: usize) -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnopqrstuvwxyz2345678";
+    let mut bytes = vec![0; length];
+    if getrandom::fill(&mut bytes).is_err() {
+        let seed = chrono::Utc::now().timestamp_subsec_nanos() ^ std::process::id();
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = seed
+                .rotate_left(u32::try_from(index * 5).unwrap_or_default())
+                .to_le_bytes()[0];
+        }
+    }
+    bytes
+        .iter()
+        .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
+        .collect()
+}
+
+/// Ends the process without any ceremony: somebody asked twice.
+pub fn exit_at_once(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+/// Reads a small file. A pipe or a device is refused: it could keep us waiting for ever.
+///
+/// # Errors
+/// When it cannot be read, is no regular file, or has more than `bytes_max` bytes.
+pub fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+    let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !about.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| {
+            file.take(bytes_max.saturating_add(1))
+                .read_to_end(&mut bytes)
+        })
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(format!("it has more than {bytes_max} bytes"));
+    }
+    Ok(bytes)
+}
+
+/// What an environment variable says; none if it is not set, empty, or not text.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
 }

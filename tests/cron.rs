@@ -113,6 +113,7 @@ fn check(zones: &Zones, case: &Value) -> Result<(), String> {
     let mut back = vec![until];
     while let Some(last) = pattern.last_until(&zone, back[0] - chrono::TimeDelta::milliseconds(1))
         && last > after
+        && last < back[0]
     {
         back.insert(0, last);
     }

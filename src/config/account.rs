@@ -54,6 +54,8 @@ pub enum Credentials {
     Token(SecretRef),
     /// The agency of the instance we run on.
     Metadata,
+    /// The sandbox's own key, which opens nothing else; secret variables are sent as a dummy text.
+    Sandbox,
     /// A profile in the SDKs' credentials file.
     Profile {
         /// The section's name.
@@ -80,7 +82,7 @@ pub struct Account {
     pub iam_project_id: Option<String>,
     /// Who we are.
     pub credentials: Credentials,
-    /// The proxy to use; if absent, the one the environment names.
+    /// The proxy to use; if absent, the one the environment names; [`NO_PROXY`]: none at all.
     pub proxy: Option<String>,
     /// Certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
@@ -88,6 +90,31 @@ pub struct Account {
     pub connect_timeout: Duration,
     /// Longest wait for a whole exchange.
     pub request_timeout: Duration,
+}
+
+/// What [`Account::proxy`] says when no proxy is to be used, whatever the environment says.
+pub const NO_PROXY: &str = "none";
+
+impl Account {
+    /// The same account at the sandbox: every address is `url`, every secret is the sandbox's, and no proxy is
+    /// between. Nothing of the real account's is read or sent.
+    #[must_use]
+    pub fn for_sandbox(&self, url: &str) -> Self {
+        let url = url.trim_end_matches('/').to_owned();
+        Self {
+            name: self.name.clone(),
+            region: self.region.clone(),
+            endpoint: url.clone(),
+            iam_endpoint: url.clone(),
+            metadata_endpoint: url,
+            iam_project_id: self.iam_project_id.clone(),
+            credentials: Credentials::Sandbox,
+            proxy: Some(NO_PROXY.to_owned()),
+            ca_file: None,
+            connect_timeout: self.connect_timeout,
+            request_timeout: self.request_timeout,
+        }
+    }
 }
 
 /// Where every instance finds its metadata service; link-local, and never encrypted.
@@ -337,6 +364,9 @@ fn endpoint(check: &mut Check<'_>, value: Value<'_>, key: &str, plain: Plain) ->
 
 fn proxy(check: &mut Check<'_>, value: Value<'_>) -> Option<String> {
     let text = check.some_text(value, "proxy")?;
+    if text == NO_PROXY {
+        return Some(text.to_owned());
+    }
     match text::address(text) {
         Ok(address) if address.user.is_some() => {
             check.findings.hide(value.at());

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
 use std::sync::Arc;
 
+use crate::domain::request::VARIABLE_VALUE_CHARS_MAX;
 use crate::domain::zone::Zone;
 use crate::domain::{AccountName, Entry, EntryName, Timestamp};
 
@@ -30,7 +31,7 @@ mod text;
 mod tree;
 mod yaml;
 
-pub use account::{Account, Credentials, Text};
+pub use account::{Account, Credentials, NO_PROXY, Text};
 pub use problem::{Kind, PROBLEMS_MAX, Place as ProblemPlace, Problem, Related, Severity};
 pub use render::{Colour, SHOWN_MAX, render, render_one};
 
@@ -88,11 +89,34 @@ pub struct Loaded {
     pub unlisted: usize,
 }
 
-impl Loaded {
-    /// The problems as a person reads them, and how many there are; empty if there are none.
-    pub fn render(&self, colour: Colour) -> String {
-        render(&self.problems, self.unlisted, colour)
+/// A duration as the configuration writes it: `90d`, `1h30m`, `250ms`.
+///
+/// # Errors
+/// What is wrong with the text, and what to write.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    text::duration(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help))
+}
+
+/// Checks a variable that was given outside a file, as on the command line.
+///
+/// # Errors
+/// What is wrong with its name or value, by the API's limits.
+pub fn check_variable(name: &str, value: &str) -> Result<(), String> {
+    if let Some(wrong) = request::name_wrong(name, "the name of a variable") {
+        return Err(format!("{}; {}", wrong.message, wrong.help));
     }
+    let count = value.chars().count();
+    if count > VARIABLE_VALUE_CHARS_MAX {
+        return Err(format!(
+            "the value has {count} characters, and the API takes {VARIABLE_VALUE_CHARS_MAX}"
+        ));
+    }
+    Ok(())
+}
+
+/// The known word that is most like `text`, if one is like it.
+pub fn nearest<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    text::nearest(text, known)
 }
 
 /// The largest text of a file, in bytes. Places are kept in 32 bits.

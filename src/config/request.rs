@@ -444,7 +444,7 @@ fn name<'t>(check: &mut Check<'_>, value: Value<'t>, what: &str) -> Option<&'t s
     }
 }
 
-fn name_wrong(text: &str, what: &str) -> Option<Wrong> {
+pub(super) fn name_wrong(text: &str, what: &str) -> Option<Wrong> {
     let help = format!("a name is 1 to {NAME_CHARS_MAX} letters (a-z, A-Z), digits and `_`");
     let odd = text
         .char_indices()

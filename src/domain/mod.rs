@@ -12,6 +12,8 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub mod cron;
+pub mod pace;
+pub mod plan;
 pub mod request;
 pub mod retry;
 pub mod schedule;

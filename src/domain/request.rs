@@ -59,13 +59,11 @@ pub struct BuildParams {
     pub tag: Option<String>,
 }
 
-/// `params` of a source.
+/// `params` of a source. The order of the fields is that of the API's model.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SourceParams {
     /// `codehub`, `gitee`, `github`, `gitcode` or `gitlab`.
     pub git_type: String,
-    /// The repository's HTTPS address.
-    pub git_url: String,
     /// Tells several repositories apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
@@ -75,6 +73,8 @@ pub struct SourceParams {
     /// The default branch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_branch: Option<String>,
+    /// The repository's HTTPS address.
+    pub git_url: String,
     /// Service endpoint, for repositories elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_id: Option<String>,

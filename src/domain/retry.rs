@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use super::Timestamp;
+use chrono::{DateTime, Utc};
 
 /// How waits between attempts are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,5 +104,33 @@ pub struct Answer {
     /// How long the service wants us to wait (`Retry-After`).
     pub retry_after: Option<Duration>,
     /// The service's clock (`Date`).
-    pub service_clock: Option<Timestamp>,
+    pub service_clock: Option<DateTime<Utc>>,
+}
+
+impl Retry {
+    /// How long to wait after the `failures`-th failure in a row (1, 2, ...). The jitter is drawn by hashing `seed`, so that
+    /// the same tick waits the same on every node and in every replay. Never longer than `max_backoff`; with full
+    /// jitter at least a tenth of the backoff, so that a failing service is not asked again at once.
+    pub fn backoff(&self, failures: u32, seed: &str) -> Duration {
+        let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
+        let grown = self.initial_backoff.as_secs_f64() * self.multiplier.powi(exponent);
+        // `min` also tames the infinity that a large exponent gives.
+        let backoff = grown.min(self.max_backoff.as_secs_f64()).max(0.0);
+        let share = match self.jitter {
+            Jitter::None => 1.0,
+            Jitter::Full => hashed_share(&format!("{seed}#{failures}")).max(0.1),
+        };
+        Duration::from_secs_f64(backoff * share)
+    }
+}
+
+/// A number in [0, 1) that depends on nothing but `text`: SHA-256, so that no upgrade and no second node moves it.
+pub fn hashed_share(text: &str) -> f64 {
+    let digest = Sha256::digest(text.as_bytes());
+    let head = digest
+        .iter()
+        .take(6)
+        .fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
+    // 48 bits fit a double exactly.
+    head as f64 / (1_u64 << 48) as f64
 }

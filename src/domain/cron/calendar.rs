@@ -6,11 +6,11 @@
 
 /// Seconds in a day of the wall clock.
 const DAY_SECS: i64 = 86_400;
-/// Searches end with this year. A zone's table ends in 2200 and offsets are a day or so, so nothing that anybody asks
-/// for lies behind it; it is here so that every search ends.
-const LAST_YEAR: i32 = 2_210;
-/// Searches backwards end with this year, for the same reason.
-const FIRST_YEAR: i32 = 1_890;
+/// Searches look at the years from [`FIRST_YEAR`] to this one, so that every search ends. A zone's table covers 1900 to
+/// 2199, so nothing that anybody asks for lies outside.
+const LAST_YEAR: i32 = 2_300;
+/// The first year that searches look at.
+const FIRST_YEAR: i32 = 1_800;
 
 /// The wall-clock times that a pattern names. Sets are bits, numbered by the value they stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -247,16 +247,22 @@ impl<'a> Piece<'a> {
         self.text.eq_ignore_ascii_case(word)
     }
 
+    /// The text, cut after so many characters.
+    fn beginning(self, length_max: usize) -> String {
+        let mut beginning: String = self.text.chars().take(length_max).collect();
+        if beginning.len() < self.text.len() {
+            beginning.push('…');
+        }
+        beginning
+    }
+
     fn error(
         self,
         field: Option<Field>,
         kind: PatternErrorKind,
         message: impl Into<String>,
     ) -> PatternError {
-        let mut piece: String = self.text.chars().take(PIECE_LENGTH_MAX).collect();
-        if piece.len() < self.text.len() {
-            piece.push('…');
-        }
+        let piece = self.beginning(PIECE_LENGTH_MAX);
         let span = self.start..self.start + self.text.len();
         PatternError {
             field,
@@ -365,7 +371,7 @@ fn field_count_message(words: &[Piece<'_>]) -> String {
     let are: Vec<_> = are
         .iter()
         .zip(words)
-        .map(|(field, word)| format!("{field} `{}`", word.text))
+        .map(|(field, word)| format!("{field} `{}`", word.beginning(20)))
         .collect();
     let missing: Vec<_> = missing.iter().map(|field| field.name()).collect();
     let verb = if missing.len() == 1 { "is" } else { "are" };

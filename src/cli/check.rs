@@ -1,0 +1,59 @@
+//! `check`: read all files and print every problem.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use super::{Common, load, stdout};
+use crate::codearts::http::Client;
+use crate::config::{Problem, Severity};
+use crate::os::Clock;
+
+/// Arguments of `check`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 no errors, perhaps warnings; 1 errors.")]
+pub(super) struct Options {
+    /// Treat warnings as errors
+    #[arg(long, env = "PIPECRON_STRICT", hide_env_values = true)]
+    strict: bool,
+}
+
+pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
+    let clock = Clock::system();
+    let read = load::read(&load::config_paths(common), &clock);
+    load::print_problems(&read)?;
+    let is_warning = |problem: &&Problem| problem.severity == Severity::Warning;
+    let mut warnings = read.problems.iter().filter(is_warning).count();
+    let errors = read.problems.len() - warnings + read.unlisted;
+    let files = count(read.files.len(), "file");
+    let Some(config) = read.config else {
+        let (errors, warnings) = (count(errors, "error"), count(warnings, "warning"));
+        writeln!(stdout(), "{errors} and {warnings} in {files}")?;
+        return Ok(ExitCode::FAILURE);
+    };
+    // A secret may be there only where the daemon runs, so this is a warning.
+    if !common.sandbox {
+        for (account, why) in Client::new(&config.accounts, clock).check_secrets() {
+            warnings += 1;
+            writeln!(std::io::stderr(), "warning: account {account}: {why}")?;
+        }
+    }
+    let (entries, warned) = (config.entries.len(), count(warnings, "warning"));
+    writeln!(
+        stdout(),
+        "{} in {files}: no errors, {warned}",
+        if entries == 1 {
+            "1 entry".to_owned()
+        } else {
+            format!("{entries} entries")
+        }
+    )?;
+    Ok(if options.strict && warnings > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}

@@ -1,0 +1,317 @@
+//! `daemon`: the service.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::mpsc;
+use tokio_cron_scheduler::{Job, JobScheduler};
+use tracing::{error, info, warn};
+
+use super::{Common, load, parse_duration};
+use crate::codearts::http::Client;
+use crate::config::{Config, Problem, Severity};
+use crate::daemon::{Daemon, Event, Fresh, Loader, Parts};
+use crate::domain::rfc3339;
+use crate::ledger::{Ledger, sqlite::SqliteLedger};
+use crate::os::signals::{Signals, Wish};
+use crate::os::{self, Clock};
+use crate::sandbox::{self, Sandbox};
+use crate::telemetry::{self, Logging, Loss};
+
+/// Arguments of `daemon`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Signals: SIGHUP reads the configuration again; SIGTERM and SIGINT stop in good order; a second one \
+                        of these ends the process at once.\nExit codes: 0 stopped as asked; 1 could not start, and the log \
+                        says why; 130 ended by a second signal."
+)]
+pub(super) struct Options {
+    /// Do not start with the last good configuration when the files have problems
+    #[arg(long, env = "PIPECRON_STRICT", hide_env_values = true)]
+    strict: bool,
+    /// How long ended ticks stay in the ledger, as 90d or 36h
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = parse_duration, env = "PIPECRON_KEEP_HISTORY", hide_env_values = true)]
+    keep_history: Duration,
+    /// How long requests under way may take after SIGTERM
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_duration, env = "PIPECRON_GRACE", hide_env_values = true)]
+    grace: Duration,
+}
+
+/// When the history is pruned: each hour at minute 17, so that no deletion is ever large.
+const PRUNE_AT: &str = "0 17 * * * *";
+/// When lost log lines are looked for: every five minutes.
+const LOSS_AT: &str = "30 */5 * * * *";
+/// Events that wait for the loop. More signals of one kind would say nothing more.
+const EVENTS_MAX: usize = 16;
+
+pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
+    // Dropped last: what is still to be written is written then.
+    let logging = telemetry::set_up(&common.logging())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    match runtime.block_on(serve(common, options, &logging)) {
+        Ok(code) => Ok(code),
+        Err(failure) => {
+            error!("{failure:#}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow::Result<ExitCode> {
+    let clock = Clock::system();
+    let events = events()?;
+    if let Some(socket) = &common.control {
+        warn!(
+            "this version has no control socket yet; nothing listens on {}",
+            socket.display()
+        );
+    }
+    let paths = load::config_paths(common);
+    let path = load::ledger_path(common)?;
+    let mut read = load::read(&paths, &clock);
+    if read.config.is_none() && (options.strict || !path.exists()) {
+        return refuse(&read);
+    }
+    let ledger = Arc::new(SqliteLedger::open(&path, clock.clone())?);
+    let key = load::config_key(&paths);
+    if read.config.is_none() {
+        match last_good(&*ledger, &key, &read, &clock).await? {
+            Some(last) => read = last,
+            None => return refuse(&read),
+        }
+    } else {
+        ledger
+            .keep_config(key.clone(), std::mem::take(&mut read.files))
+            .await?;
+    }
+    for problem in read
+        .problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Warning)
+    {
+        warn!("{}", problem);
+    }
+    let sandbox = if common.sandbox {
+        Some(start_sandbox().await?)
+    } else {
+        None
+    };
+    let url = sandbox.as_ref().map(Sandbox::base_url);
+    let config = read.config.take().unwrap_or_default();
+    let config = match &url {
+        Some(url) => sandboxed(config, url),
+        None => config,
+    };
+    let client = Client::new(&config.accounts, clock.clone());
+    for (account, why) in client.check_secrets() {
+        warn!(
+            account = account.as_str(),
+            "account {account} cannot start anything: {why}"
+        );
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    info!(
+        entries = config.entries.len(),
+        accounts = config.accounts.len(),
+        ledger = ledger.id(),
+        "pipecron {version} started as process {}, with the ledger {}",
+        std::process::id(),
+        path.display()
+    );
+    let mut chores = chores(
+        ledger.clone(),
+        clock.clone(),
+        options.keep_history,
+        logging.loss(),
+    )
+    .await?;
+    let parts = Parts {
+        ledger,
+        service: Arc::new(client),
+        loader: loader(paths, clock.clone(), url),
+        clock,
+        config,
+        config_key: key,
+        grace: options.grace,
+    };
+    let ended = Daemon::new(parts).run(events).await;
+    // Without this the chores would go on beside the end of the process.
+    if let Err(failure) = chores.shutdown().await {
+        warn!("the chores did not end: {failure}");
+    }
+    ended?;
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn refuse(read: &load::Read) -> anyhow::Result<ExitCode> {
+    let mut errors = 0_u32;
+    for problem in &read.problems {
+        if problem.severity == Severity::Error {
+            errors += 1;
+            error!("{}", problem);
+        } else {
+            warn!("{}", problem);
+        }
+    }
+    error!(
+        "not started: {errors} errors in the configuration; `pipecron check` shows each in its place"
+    );
+    Ok(ExitCode::FAILURE)
+}
+
+/// A reboot at night after a bad edit must not stop the nightlies (P7).
+async fn last_good(
+    ledger: &impl Ledger,
+    key: &str,
+    broken: &load::Read,
+    clock: &Clock,
+) -> anyhow::Result<Option<load::Read>> {
+    let Some(good) = ledger.last_config(key.to_owned()).await? else {
+        return Ok(None);
+    };
+    let last = load::parse(good.files, clock);
+    if last.config.is_none() {
+        return Ok(None);
+    }
+    for problem in broken
+        .problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Error)
+    {
+        error!("{}", problem);
+    }
+    error!(
+        "the configuration files have errors; started with the last good configuration, loaded at {}. Mend the files and \
+         reload (SIGHUP); --strict would have refused to start",
+        rfc3339(good.loaded_at)
+    );
+    Ok(Some(last))
+}
+
+fn loader(paths: Vec<PathBuf>, clock: Clock, sandbox: Option<String>) -> Arc<Loader> {
+    Arc::new(move || {
+        let read = load::read(&paths, &clock);
+        let lines = |severity: Severity| {
+            let of = |problem: &&Problem| problem.severity == severity;
+            read.problems
+                .iter()
+                .filter(of)
+                .map(ToString::to_string)
+                .collect()
+        };
+        let Some(config) = read.config.clone() else {
+            return Err(lines(Severity::Error));
+        };
+        let config = match &sandbox {
+            Some(url) => sandboxed(config, url),
+            None => config,
+        };
+        Ok(Fresh {
+            config,
+            warnings: lines(Severity::Warning),
+            files: read.files.clone(),
+        })
+    })
+}
+
+/// Signals as events, from now on.
+pub(super) fn events() -> anyhow::Result<mpsc::Receiver<Event>> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let (tell, events) = mpsc::channel(EVENTS_MAX);
+    tokio::spawn(async move {
+        let mut stopping = false;
+        while let Some(signal) = signals.next().await {
+            match signal.wish {
+                // A full queue holds a reload already, which will read the newest files.
+                Wish::Reload => drop(tell.try_send(Event::Reload { by: signal.origin })),
+                Wish::Stop if stopping => os::exit_at_once(130),
+                Wish::Stop => {
+                    stopping = true;
+                    drop(tell.send(Event::Stop { by: signal.origin }).await);
+                }
+            }
+        }
+    });
+    Ok(events)
+}
+
+/// The daemon's own recurring chores. Ticks do not hang on this scheduler; half a second does not matter here.
+async fn chores(
+    ledger: Arc<SqliteLedger>,
+    clock: Clock,
+    keep_history: Duration,
+    loss: Loss,
+) -> anyhow::Result<JobScheduler> {
+    let scheduler = JobScheduler::new()
+        .await
+        .context("cannot start the scheduler of chores")?;
+    let prune = Job::new_async(PRUNE_AT, move |_, _| {
+        let (ledger, clock) = (ledger.clone(), clock.clone());
+        Box::pin(async move {
+            let before = clock
+                .now()
+                .checked_sub_signed(chrono::TimeDelta::from_std(keep_history).unwrap_or_default());
+            let Some(before) = before else { return };
+            match ledger.prune(before).await {
+                Ok(0) => {}
+                Ok(count) => info!("forgot {count} ticks that ended before {}", rfc3339(before)),
+                Err(failure) => {
+                    warn!("the history was not pruned; the next try is in an hour: {failure}")
+                }
+            }
+        })
+    })?;
+    scheduler
+        .add(prune)
+        .await
+        .context("cannot add the chore that prunes the history")?;
+    let told = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count_losses = Job::new(LOSS_AT, move |_, _| {
+        let lines = loss.lines();
+        let new = lines.saturating_sub(told.swap(lines, std::sync::atomic::Ordering::Relaxed));
+        if new > 0 {
+            warn!(
+                "{new} log lines were lost: a disk or terminal did not keep up; the ledger has everything"
+            );
+        }
+    })?;
+    scheduler
+        .add(count_losses)
+        .await
+        .context("cannot add the chore that counts lost log lines")?;
+    scheduler.start().await.context("cannot start the chores")?;
+    Ok(scheduler)
+}
+
+/// Starts a stand-in for the service inside this process.
+pub(super) async fn start_sandbox() -> anyhow::Result<Sandbox> {
+    let sandbox = Sandbox::start(sandbox::Settings::default())
+        .await
+        .context("cannot start the sandbox")?;
+    info!(
+        "sandbox: a stand-in for CodeArts answers on {}; nothing leaves this machine",
+        sandbox.base_url()
+    );
+    Ok(sandbox)
+}
+
+/// The same configuration with every endpoint and every secret replaced by the sandbox's; secret variables are sent as a
+/// dummy text.
+pub(super) fn sandboxed(mut config: Config, url: &str) -> Config {
+    let accounts: BTreeMap<_, _> = config
+        .accounts
+        .into_iter()
+        .map(|(name, account)| (name, Arc::new(account.for_sandbox(url))))
+        .collect();
+    config.accounts = accounts;
+    config
+}

@@ -1,0 +1,164 @@
+//! Reading the configuration and finding the ledger: what most commands begin with.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+
+use super::Common;
+use crate::config::{self, Colour, Config, Loaded, Problem, SourceFile, World};
+use crate::domain::{Entry, EntryName};
+use crate::ledger::{self, sqlite::SqliteLedger};
+use crate::os::zones::Zones;
+use crate::os::{self, Clock};
+
+/// Where the configuration is looked for when nobody says.
+const DEFAULT_CONFIG: &str = "/etc/pipecron";
+
+/// Where the configuration is: the flags, else the environment, else the usual place.
+pub(super) fn config_paths(common: &Common) -> Vec<PathBuf> {
+    if !common.config.is_empty() {
+        return common.config.clone();
+    }
+    match os::variable("PIPECRON_CONFIG") {
+        Some(list) => std::env::split_paths(&list)
+            .filter(|path| !path.as_os_str().is_empty())
+            .collect(),
+        None => vec![PathBuf::from(DEFAULT_CONFIG)],
+    }
+}
+
+/// Under what a ledger keeps the last good configuration of these paths.
+pub(super) fn config_key(paths: &[PathBuf]) -> String {
+    let absolute = |path: &PathBuf| {
+        std::path::absolute(path)
+            .unwrap_or_else(|_| path.clone())
+            .display()
+            .to_string()
+    };
+    paths.iter().map(absolute).collect::<Vec<_>>().join(":")
+}
+
+/// What reading files gave.
+pub(super) struct Read {
+    /// The configuration, if there is no error in any file.
+    pub(super) config: Option<Config>,
+    /// Every problem, warnings included.
+    pub(super) problems: Vec<Problem>,
+    /// How many problems there are beside these.
+    pub(super) unlisted: usize,
+    /// The files.
+    pub(super) files: Vec<SourceFile>,
+}
+
+/// Reads and checks the files at `paths`.
+pub(super) fn read(paths: &[PathBuf], clock: &Clock) -> Read {
+    match os::files::read_config(paths) {
+        Ok(files) => parse(files, clock),
+        Err(problems) => Read {
+            config: None,
+            problems,
+            unlisted: 0,
+            files: Vec::new(),
+        },
+    }
+}
+
+/// Checks files that were read before.
+pub(super) fn parse(files: Vec<SourceFile>, clock: &Clock) -> Read {
+    // Zone data is read again each time: a reload is how a new tzdata comes in.
+    let zones = Zones::load();
+    let names = zones.names();
+    let world = World {
+        zone: &|name| zones.get(name),
+        zone_names: &names,
+        now: clock.now(),
+    };
+    let Loaded {
+        config,
+        problems,
+        unlisted,
+    } = config::parse(&files, &world);
+    Read {
+        config,
+        problems,
+        unlisted,
+        files,
+    }
+}
+
+/// The configuration, or all its problems printed and an error.
+pub(super) fn config_or_problems(common: &Common, clock: &Clock) -> anyhow::Result<Config> {
+    let read = read(&config_paths(common), clock);
+    let Some(config) = read.config else {
+        print_problems(&read)?;
+        bail!("the configuration has problems; nothing was done");
+    };
+    Ok(config)
+}
+
+/// Prints every problem with its place to stderr.
+pub(super) fn print_problems(read: &Read) -> std::io::Result<()> {
+    let colour = if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        Colour::Always
+    } else {
+        Colour::Never
+    };
+    let text = config::render(&read.problems, read.unlisted, colour);
+    std::io::Write::write_all(&mut std::io::stderr().lock(), text.as_bytes())
+}
+
+/// The entry of that name, or an error that names the nearest one.
+pub(super) fn entry(config: &Config, name: &str) -> anyhow::Result<Arc<Entry>> {
+    let found = EntryName::parse(name)
+        .ok()
+        .and_then(|name| config.entries.get(&name).cloned());
+    found.with_context(|| {
+        let near = config
+            .entries
+            .keys()
+            .map(|known| (strsim::jaro_winkler(name, known.as_str()), known))
+            .filter(|(likeness, _)| *likeness > 0.7)
+            .max_by(|one, other| one.0.total_cmp(&other.0));
+        match near {
+            Some((_, near)) => format!(
+                "there is no entry {name:?}; did you mean {:?}?",
+                near.as_str()
+            ),
+            None => format!(
+                "there is no entry {name:?} among the {} that are configured",
+                config.entries.len()
+            ),
+        }
+    })
+}
+
+/// The ledger's file: the flag, else the usual place.
+pub(super) fn ledger_path(common: &Common) -> anyhow::Result<PathBuf> {
+    match &common.ledger {
+        Some(url) => Ok(ledger::parse_url(url)?),
+        None => Ok(os::state_directory()?.join(if common.sandbox {
+            "sandbox.db"
+        } else {
+            "pipecron.db"
+        })),
+    }
+}
+
+/// Opens the ledger for looking only.
+pub(super) fn ledger_to_read(common: &Common) -> anyhow::Result<SqliteLedger> {
+    let path = ledger_path(common)?;
+    open_to_read(&path)
+}
+
+fn open_to_read(path: &Path) -> anyhow::Result<SqliteLedger> {
+    Ok(SqliteLedger::open_read_only(path)?)
+}
+
+/// A small runtime for commands that do one thing.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")
+}

@@ -1,0 +1,70 @@
+//! `sandbox`: a local stand-in for CodeArts Pipeline, for as long as it is wanted.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use tracing::info;
+
+use super::daemon::events;
+use super::{Common, load, parse_duration};
+use crate::daemon::Event;
+use crate::sandbox::{FaultRule, SANDBOX_AK, SANDBOX_SK, Sandbox, Settings};
+use crate::telemetry;
+
+/// Arguments of `sandbox`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = FAULTS)]
+pub(super) struct Options {
+    /// Where to listen: an address of this machine; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// What goes wrong, as below; repeatable
+    #[arg(long, value_name = "RULE", value_parser = |text: &str| FaultRule::parse(text))]
+    fault: Vec<FaultRule>,
+    /// How long a run takes
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_duration)]
+    run_duration: Duration,
+    /// What all chance hangs on; drawn at random if absent
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+const FAULTS: &str = "\
+Faults are written as NAME[=VALUE][,on=CALL][,pipeline=ID][,skip=N][,next=N][,chance=P], for example:
+  lost=reset,next=2      the run is started, but the answer is lost, twice
+  status=503,chance=0.1  one request in ten is answered 503
+While it runs they can be changed: POST a rule to /sandbox/faults, DELETE /sandbox/faults; GET /sandbox/runs lists all runs.";
+
+pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
+    let _logging = telemetry::set_up(&common.logging())?;
+    load::runtime()?.block_on(async {
+        let mut events = events()?;
+        let settings = Settings {
+            listen: options.listen,
+            seed: options.seed,
+            run_duration: options.run_duration..=options.run_duration,
+            faults: options.fault.clone(),
+            ..Settings::default()
+        };
+        let sandbox = Sandbox::start(settings).await.context("cannot start the sandbox")?;
+        let url = sandbox.base_url();
+        info!("a stand-in for CodeArts answers on {url} ; nothing leaves this machine");
+        info!("use it with an account of the configuration:");
+        info!("  endpoint: {url}");
+        info!("  credentials: {{ ak: {SANDBOX_AK}, sk: {{ env: SANDBOX_SK }} }}   # export SANDBOX_SK={SANDBOX_SK}");
+        loop {
+            match events.recv().await {
+                Some(Event::Reload { .. }) => {}
+                Some(Event::Stop { by }) => {
+                    info!("stopping, asked by {by}; {} runs were started", sandbox.runs().len());
+                    break;
+                }
+                None => break,
+            }
+        }
+        sandbox.stop().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}

@@ -1,0 +1,181 @@
+//! `trigger`: start a run of an entry now. Without a daemon it works on its own with the ledger.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use super::daemon::{events, sandboxed, start_sandbox};
+use super::history::tick_json;
+use super::{Common, load, stdout};
+use crate::codearts::Start;
+use crate::codearts::http::{self, Client};
+use crate::config::Config;
+use crate::daemon::{Daemon, Parts};
+use crate::domain::request::{Variable, VariableValue};
+use crate::domain::{Entry, Reason, RunRequest, TickId, TickState, Timestamp};
+use crate::ledger::{Ledger, LedgerError, sqlite::SqliteLedger};
+use crate::os::{self, Clock};
+use crate::telemetry;
+
+/// Arguments of `trigger`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 the run was started, its ID is printed; 1 it was not, or nobody knows."
+)]
+pub(super) struct Options {
+    /// The entry
+    #[arg(value_name = "ENTRY")]
+    entry: String,
+    /// Set a variable of the run, in place of the entry's value or beside the others; repeatable
+    #[arg(short = 'v', long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
+    variables: Vec<(String, String)>,
+    /// Send nothing: print the exact request, with secrets masked
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| "write NAME=VALUE".to_owned())?;
+    crate::config::check_variable(name, value)?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
+    let clock = Clock::system();
+    let config = load::config_or_problems(common, &clock)?;
+    let entry = load::entry(&config, &options.entry)?;
+    let request = with_variables(&entry.request, &options.variables);
+    if options.dry_run {
+        return dry_run(common, options, config, &entry, request, clock.now());
+    }
+    let _logging = telemetry::set_up(&common.logging())?;
+    let path = load::ledger_path(common)?;
+    let ledger = match SqliteLedger::open(&path, clock.clone()) {
+        Err(LedgerError::Held { pid, .. }) => bail!(
+            "a daemon (process {pid}) runs on this ledger, and this version has no control socket to hand it a trigger; \
+             stop the daemon for the moment, or start the pipeline in the console"
+        ),
+        other => Arc::new(other?),
+    };
+    let outcome = load::runtime()?.block_on(async {
+        let sandbox = if common.sandbox {
+            Some(start_sandbox().await?)
+        } else {
+            None
+        };
+        let config = match &sandbox {
+            Some(sandbox) => sandboxed(config, &sandbox.base_url()),
+            None => config,
+        };
+        let client = Client::new(&config.accounts, clock.clone());
+        let parts = Parts {
+            ledger,
+            service: Arc::new(client),
+            clock,
+            config,
+            loader: Arc::new(|| Err(Vec::new())),
+            config_key: String::new(),
+            grace: Duration::from_secs(20),
+        };
+        let mut events = events()?;
+        anyhow::Ok(
+            Daemon::new(parts)
+                .trigger(entry, request, os::random_word(4), &mut events)
+                .await?,
+        )
+    })?;
+    let mut out = stdout();
+    match (options.json, &outcome.run) {
+        (true, _) => writeln!(out, "{}", tick_json(&outcome))?,
+        (false, Some(run)) => writeln!(out, "{}", run.id)?,
+        (false, None) => {}
+    }
+    out.flush()?;
+    Ok(match outcome.state {
+        TickState::Ended {
+            reason: Reason::Started,
+            ..
+        } => ExitCode::SUCCESS,
+        TickState::Ended { .. } => ExitCode::FAILURE,
+        TickState::Waiting { .. } | TickState::Sent { .. } => {
+            writeln!(
+                std::io::stderr(),
+                "{} was not started yet; a daemon on this ledger will go on with it",
+                outcome.id
+            )?;
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// The entry's request with these variables in place of those of the same name, or after the others.
+fn with_variables(request: &RunRequest, variables: &[(String, String)]) -> RunRequest {
+    let mut request = request.clone();
+    for (name, value) in variables {
+        let value = VariableValue::Value(value.clone());
+        let list = request.variables.get_or_insert_default();
+        let mut same = list
+            .iter_mut()
+            .filter(|variable| variable.name == *name)
+            .peekable();
+        if same.peek().is_none() {
+            list.push(Variable {
+                name: name.clone(),
+                value,
+            });
+        } else {
+            same.for_each(|variable| variable.value = value.clone());
+        }
+    }
+    request
+}
+
+fn dry_run(
+    common: &Common,
+    options: &Options,
+    config: Config,
+    entry: &Entry,
+    request: RunRequest,
+    now: Timestamp,
+) -> anyhow::Result<ExitCode> {
+    // The marker bears the ledger's id; before there is a ledger, eight letters stand for it.
+    let ledger_id = load::ledger_to_read(common)
+        .map_or_else(|_| "xxxxxxxx".to_owned(), |ledger| ledger.id().to_owned());
+    let id = TickId::manual(&entry.name, now, &os::random_word(4));
+    let config = if common.sandbox {
+        sandboxed(config, "http://127.0.0.1")
+    } else {
+        config
+    };
+    let account = config
+        .accounts
+        .get(&entry.account)
+        .context("the entry's account is not configured")?;
+    let start = Start {
+        account: entry.account.clone(),
+        request,
+        marker: crate::domain::marker(&ledger_id, &id),
+    };
+    let request = http::dry_run(&start, account, now).context("the request cannot be made")?;
+    let shown = request.to_json();
+    let mut out = stdout();
+    if options.json {
+        writeln!(out, "{shown}")?;
+    } else {
+        writeln!(out, "{} {}", request.method, request.url)?;
+        for (name, value) in &request.headers {
+            writeln!(out, "{name}: {value}")?;
+        }
+        writeln!(out, "\n{:#}", shown["body"])?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,403 @@
+//! The decisions: told the time, an entry and what the ledger knows of it, what should happen and when to look again.
+//!
+//! Pure. Deciding twice does nothing the second time; deciding too early does nothing and says when. Promises held
+//! here: a tick is opened once (P1), nothing goes before its instant (P2), a doubtful attempt is never sent again
+//! (P4), every tick ends in one way with a reason (P5).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::pace::{Admit, Pace, REST_MAX};
+use super::retry::hashed_share;
+use super::schedule::Schedule;
+use super::{
+    AccountName, Answer, AnswerKind, Ask, Attempt, Change, Entry, EntryState, Mark, MarkChange,
+    Origin, Plan, Reason, RunRequest, Tick, TickId, TickState, Timestamp, after, rfc3339,
+};
+
+mod difference;
+mod due;
+mod verdict;
+
+pub use difference::{Difference, DifferenceKind, diff, starts_between};
+use due::{next_look, open_due};
+use verdict::{Verdict, verdict};
+
+/// A tick found due no longer than this ago is on time, not missed, whatever `catch_up` says: a restart at the
+/// very minute of a nightly must not lose it, and the daemon never sleeps longer than this.
+pub const ON_TIME: Duration = Duration::from_secs(60);
+
+/// What keeps requests from leaving all at once: places for requests under way, and accounts at rest.
+#[derive(Debug, Clone, Default)]
+pub struct Room {
+    /// How many more requests may be under way.
+    pub slots: usize,
+    /// How the accounts stand; one that is not here stands well.
+    pub paces: BTreeMap<AccountName, Pace>,
+}
+
+/// Whether a request may leave now.
+enum Leave {
+    Now,
+    At(Timestamp),
+    WhenThereIsRoom,
+}
+
+impl Room {
+    fn leave(&self, now: Timestamp, account: &AccountName) -> Leave {
+        match self
+            .paces
+            .get(account)
+            .map_or(Admit::Go, |pace| pace.admit(now))
+        {
+            Admit::RestUntil(until) => Leave::At(until),
+            Admit::AfterProbe => Leave::WhenThereIsRoom,
+            Admit::Go if self.slots == 0 => Leave::WhenThereIsRoom,
+            Admit::Go => Leave::Now,
+        }
+    }
+
+    /// A request of `account` leaves.
+    pub fn take(&mut self, account: &AccountName) {
+        self.slots = self.slots.saturating_sub(1);
+        if let Some(pace) = self.paces.get_mut(account) {
+            pace.sent();
+        }
+    }
+}
+
+/// Decides everything about an entry that is due: opens ticks, drops missed ones, gives up late ones, sends what may
+/// leave.
+pub fn plan(now: Timestamp, entry: &Entry, state: &EntryState, room: &mut Room) -> Plan {
+    let mut plan = Plan::default();
+    for tick in &state.open {
+        go_on(now, entry, tick, room, &mut plan);
+    }
+    let Some(schedule) = entry.schedule.as_ref().filter(|_| entry.enabled) else {
+        if state.mark.is_some() {
+            plan.mark = MarkChange::Clear;
+        }
+        return plan;
+    };
+    let over = entry.not_after.is_some_and(|end| now > end);
+    let kept_mark = state
+        .mark
+        .as_ref()
+        .filter(|mark| mark.schedule == schedule.fingerprint());
+    match kept_mark {
+        Some(mark) => open_due(now, entry, schedule, mark, state, room, &mut plan),
+        // Seen first, or under another schedule: from now on.
+        None if !over => plan.mark = MarkChange::Set(mark_at(now, schedule)),
+        None => {}
+    }
+    if over {
+        // Outside its window nothing is owed; were the window opened again later, it would start from then.
+        plan.mark = if state.mark.is_some() {
+            MarkChange::Clear
+        } else {
+            MarkChange::Keep
+        };
+    } else if let Some(wake) = next_look(now, entry, schedule) {
+        wake_by(&mut plan, wake);
+    }
+    plan
+}
+
+/// Goes on with one tick of an entry and leaves everything else alone.
+pub fn plan_one(
+    now: Timestamp,
+    entry: &Entry,
+    state: &EntryState,
+    id: &TickId,
+    room: &mut Room,
+) -> Plan {
+    let mut plan = Plan::default();
+    for tick in state.open.iter().filter(|tick| tick.id == *id) {
+        go_on(now, entry, tick, room, &mut plan);
+    }
+    plan
+}
+
+/// Decides about an entry that is no longer configured: it opens nothing more, and what waits ends as withdrawn. What
+/// is under way is followed to its end.
+pub fn withdraw(now: Timestamp, state: &EntryState) -> Plan {
+    let mut plan = Plan::default();
+    if state.mark.is_some() {
+        plan.mark = MarkChange::Clear;
+    }
+    for tick in &state.open {
+        if let TickState::Waiting { .. } = tick.state {
+            let note = format!("entry {} was removed from the configuration", tick.entry);
+            end(now, tick.clone(), Reason::Withdrawn, note, &mut plan);
+        }
+    }
+    plan
+}
+
+/// Opens a tick by hand. It stands beside the scheduled ones and never moves the mark.
+pub fn open_manual(
+    now: Timestamp,
+    entry: &Entry,
+    random: &str,
+    request: RunRequest,
+    room: &mut Room,
+) -> Plan {
+    let id = TickId::manual(&entry.name, now, random);
+    let mut tick = new_tick(now, entry, now, id, Origin::Manual);
+    tick.request = request;
+    let mut plan = Plan::default();
+    send_or_wait(now, tick, "triggered by hand".to_owned(), room, &mut plan);
+    plan
+}
+
+/// Decides what an answer means for its tick. An answer to a tick that is over, or to an older attempt, changes nothing
+/// unless it tells of a run.
+pub fn settle(
+    now: Timestamp,
+    state: &EntryState,
+    id: &TickId,
+    attempt: u32,
+    answer: Answer,
+) -> Plan {
+    let mut plan = Plan::default();
+    let Some(tick) = state.open.iter().find(|tick| tick.id == *id).cloned() else {
+        return plan;
+    };
+    let started = matches!(answer.kind, AnswerKind::Started { .. });
+    let TickState::Sent { at: sent_at } = tick.state else {
+        return plan;
+    };
+    if tick.attempts != attempt && !started {
+        return plan;
+    }
+    let record = Attempt {
+        tick: id.clone(),
+        number: attempt,
+        sent_at,
+        answered_at: Some(now),
+        answer: Some(answer.clone()),
+    };
+    let mut tick = tick;
+    match verdict(now, &tick, &answer) {
+        Verdict::Started(run) => {
+            let note = match &run.queue_id {
+                None => format!("run {} started", run.id),
+                Some(queue) => format!(
+                    "run {} accepted; it waits in the pipeline's queue as {queue}",
+                    run.id
+                ),
+            };
+            tick.run = Some(run);
+            end(now, tick, Reason::Started, note, &mut plan);
+        }
+        Verdict::End(reason, note) => end(now, tick, reason, note, &mut plan),
+        Verdict::Wait {
+            not_before,
+            counts,
+            note,
+        } => {
+            if counts {
+                tick.refusals += 1;
+                tick.holds = 0;
+            } else {
+                tick.holds += 1;
+            }
+            wake_by(&mut plan, not_before.min(just_after(tick.deadline)));
+            tick.state = TickState::Waiting { not_before };
+            tick.note = note;
+            plan.changes.push(Change {
+                tick,
+                attempt: None,
+            });
+        }
+    }
+    if let Some(change) = plan.changes.last_mut() {
+        change.attempt = Some(record);
+    }
+    plan
+}
+
+/// At start: an attempt that was decided before we died may or may not have left. It is never sent again (P4).
+pub fn interrupted(now: Timestamp, state: &EntryState) -> Plan {
+    let mut plan = Plan::default();
+    for tick in &state.open {
+        if let TickState::Sent { .. } = tick.state {
+            let note = format!(
+                "the daemon stopped between sending attempt {} and recording its answer; {}",
+                tick.attempts, LOOK_YOURSELF
+            );
+            end(now, tick.clone(), Reason::Unknown, note, &mut plan);
+        }
+    }
+    plan
+}
+
+const LOOK_YOURSELF: &str = "a run may have been started, so it is not sent again: look for the tick's id in the \
+                             descriptions of the pipeline's latest runs";
+
+/// How far an entry's starts lie behind its due times: fixed by its name.
+pub fn spread_offset(entry: &Entry) -> Duration {
+    let share = hashed_share(&format!("{}\nspread", entry.name));
+    Duration::from_secs_f64((entry.spread.as_secs_f64() * share).floor())
+}
+
+/// Goes on with a tick that is open.
+fn go_on(now: Timestamp, entry: &Entry, tick: &Tick, room: &mut Room, plan: &mut Plan) {
+    let TickState::Waiting { not_before } = tick.state else {
+        return;
+    };
+    if !entry.enabled && tick.origin == Origin::Scheduled {
+        return end(
+            now,
+            tick.clone(),
+            Reason::Withdrawn,
+            format!("entry {} was switched off", entry.name),
+            plan,
+        );
+    }
+    if now > tick.deadline {
+        let note = format!(
+            "not started by {}, its deadline; last: {}",
+            rfc3339(tick.deadline),
+            tick.note
+        );
+        return end(now, tick.clone(), Reason::TooLate, note, plan);
+    }
+    if now < not_before && not_before <= longest_wait(now, entry, tick) {
+        return wake_by(plan, not_before.min(just_after(tick.deadline)));
+    }
+    // Ready; or waiting for an instant further off than any wait of ours, because the clock was set back meanwhile.
+    // A tick is never sent before it is due, even so.
+    if now < tick.due {
+        return wake_by(plan, tick.due);
+    }
+    match room.leave(now, &tick.account) {
+        Leave::Now => {
+            let note = format!("attempt {}", tick.attempts + 1);
+            send(now, tick.clone(), note, room, plan);
+        }
+        Leave::At(instant) => wake_by(plan, instant.min(just_after(tick.deadline))),
+        Leave::WhenThereIsRoom => {
+            plan.wants_room = true;
+            wake_by(plan, just_after(tick.deadline));
+        }
+    }
+}
+
+fn longest_wait(now: Timestamp, entry: &Entry, tick: &Tick) -> Timestamp {
+    after(now, tick.retry.max_backoff.max(REST_MAX)).max(after(tick.due, entry.spread))
+}
+
+fn new_tick(now: Timestamp, entry: &Entry, due: Timestamp, id: TickId, origin: Origin) -> Tick {
+    Tick {
+        id,
+        entry: entry.name.clone(),
+        due,
+        origin,
+        opened_at: now,
+        account: entry.account.clone(),
+        request: entry.request.clone(),
+        retry: entry.retry,
+        deadline: after(due, entry.deadline),
+        state: TickState::Waiting {
+            not_before: match origin {
+                Origin::Scheduled => after(due, spread_offset(entry)),
+                Origin::Manual => now,
+            },
+        },
+        attempts: 0,
+        refusals: 0,
+        holds: 0,
+        run: None,
+        missed: None,
+        note: String::new(),
+    }
+}
+
+/// Writes a new tick down, on its way if it may leave now.
+fn send_or_wait(now: Timestamp, mut tick: Tick, note: String, room: &mut Room, plan: &mut Plan) {
+    let TickState::Waiting { not_before } = tick.state else {
+        return;
+    };
+    if now < not_before {
+        tick.note = format!("{note}; starts at {} (spread)", rfc3339(not_before));
+        wake_by(plan, not_before);
+    } else {
+        match room.leave(now, &tick.account) {
+            Leave::Now => return send(now, tick, note, room, plan),
+            Leave::At(instant) => {
+                tick.note = format!(
+                    "{note}; account {} rests until {}",
+                    tick.account,
+                    rfc3339(instant)
+                );
+                wake_by(plan, instant.min(just_after(tick.deadline)));
+            }
+            Leave::WhenThereIsRoom => {
+                tick.note = format!("{note}; waits for other requests to be answered");
+                plan.wants_room = true;
+                wake_by(plan, just_after(tick.deadline));
+            }
+        }
+    }
+    plan.changes.push(Change {
+        tick,
+        attempt: None,
+    });
+}
+
+fn send(now: Timestamp, mut tick: Tick, note: String, room: &mut Room, plan: &mut Plan) {
+    room.take(&tick.account);
+    tick.attempts += 1;
+    tick.state = TickState::Sent { at: now };
+    tick.note = note;
+    let attempt = Attempt {
+        tick: tick.id.clone(),
+        number: tick.attempts,
+        sent_at: now,
+        answered_at: None,
+        answer: None,
+    };
+    plan.asks.push(Ask::Start(Box::new(tick.clone())));
+    plan.changes.push(Change {
+        tick,
+        attempt: Some(attempt),
+    });
+}
+
+fn end(now: Timestamp, mut tick: Tick, reason: Reason, note: String, plan: &mut Plan) {
+    tick.state = TickState::Ended { reason, at: now };
+    tick.note = note;
+    plan.changes.push(Change {
+        tick,
+        attempt: None,
+    });
+}
+
+fn mark_at(now: Timestamp, schedule: &Schedule) -> Mark {
+    Mark {
+        until: now,
+        schedule: schedule.fingerprint(),
+    }
+}
+
+fn wake_by(plan: &mut Plan, instant: Timestamp) {
+    plan.wake_at = Some(plan.wake_at.map_or(instant, |wake| wake.min(instant)));
+}
+
+fn just_before(instant: Timestamp) -> Timestamp {
+    instant
+        .checked_sub_signed(TimeDelta::microseconds(1))
+        .unwrap_or(instant)
+}
+
+fn just_after(instant: Timestamp) -> Timestamp {
+    instant
+        .checked_add_signed(TimeDelta::microseconds(1))
+        .unwrap_or(instant)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! What a new configuration changes, for the log and for people.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::just_before;
+use crate::domain::schedule::Schedule;
+use crate::domain::{Entry, EntryName, Timestamp};
+
+/// How many ticks of these entries are due in (`from`, `until`].
+pub fn starts_between(
+    entries: &BTreeMap<EntryName, Arc<Entry>>,
+    from: Timestamp,
+    until: Timestamp,
+) -> u64 {
+    let of = |entry: &Arc<Entry>| {
+        let schedule = entry.schedule.as_ref().filter(|_| entry.enabled)?;
+        let begin = entry
+            .not_before
+            .map_or(from, |begin| from.max(just_before(begin)));
+        let end = entry.not_after.map_or(until, |end| until.min(end));
+        (begin < end).then(|| schedule.count_between(begin, end).number())
+    };
+    entries.values().filter_map(of).sum()
+}
+
+/// What changed between two sets of entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The entry.
+    pub entry: EntryName,
+    /// How it changed.
+    pub kind: DifferenceKind,
+}
+
+/// How an entry changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DifferenceKind {
+    /// It is new.
+    Added,
+    /// It is gone.
+    Removed,
+    /// These keys changed.
+    Changed(Vec<&'static str>),
+}
+
+/// What changed between two sets of entries, by name.
+pub fn diff<'a>(
+    old: &'a BTreeMap<EntryName, Arc<Entry>>,
+    new: &'a BTreeMap<EntryName, Arc<Entry>>,
+) -> Vec<Difference> {
+    let mut names: Vec<&EntryName> = old
+        .keys()
+        .chain(new.keys().filter(|name| !old.contains_key(*name)))
+        .collect();
+    names.sort();
+    let kind = |name| match (old.get(name), new.get(name)) {
+        (None, _) => Some(DifferenceKind::Added),
+        (_, None) => Some(DifferenceKind::Removed),
+        (Some(old), Some(new)) => {
+            let keys = changed_keys(old, new);
+            (!keys.is_empty()).then_some(DifferenceKind::Changed(keys))
+        }
+    };
+    names
+        .into_iter()
+        .filter_map(|name| {
+            Some(Difference {
+                entry: name.clone(),
+                kind: kind(name)?,
+            })
+        })
+        .collect()
+}
+
+fn changed_keys(old: &Entry, new: &Entry) -> Vec<&'static str> {
+    let print = |entry: &Entry| entry.schedule.as_ref().map(Schedule::fingerprint);
+    let (was, is) = (&old.request, &new.request);
+    [
+        ("cron or timezone", print(old) != print(new)),
+        ("account", old.account != new.account),
+        ("project_id", was.project_id != is.project_id),
+        ("pipeline_id", was.pipeline_id != is.pipeline_id),
+        ("sources", was.sources != is.sources),
+        ("description", was.description != is.description),
+        ("variables", was.variables != is.variables),
+        ("choose_jobs", was.choose_jobs != is.choose_jobs),
+        ("choose_stages", was.choose_stages != is.choose_stages),
+        ("sub_hook", was.sub_hook != is.sub_hook),
+        (
+            "execution_plan_id",
+            was.execution_plan_id != is.execution_plan_id,
+        ),
+        ("spread", old.spread != new.spread),
+        ("catch_up", old.catch_up != new.catch_up),
+        ("catch_up_max", old.catch_up_max != new.catch_up_max),
+        ("deadline", old.deadline != new.deadline),
+        ("retry", old.retry != new.retry),
+        ("enabled", old.enabled != new.enabled),
+        ("not_before", old.not_before != new.not_before),
+        ("not_after", old.not_after != new.not_after),
+        ("labels", old.labels != new.labels),
+    ]
+    .into_iter()
+    .filter_map(|(key, changed)| changed.then_some(key))
+    .collect()
+}

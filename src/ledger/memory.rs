@@ -1,0 +1,375 @@
+//! A ledger that forgets everything when it is dropped: for tests and simulations.
+//!
+//! It keeps the same rules as the others, held by the same suite. Decisions run in the caller's own task, one at a
+//! time, so tokio's paused clock works. Clones share the rows: give one to a second daemon, or to the next life of
+//! the first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::config::SourceFile;
+use crate::domain::{
+    Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan, Tick, TickId,
+    TickState, Timestamp,
+};
+use crate::os::Clock;
+
+use super::rule::{self, Effect, Stored};
+use super::{Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, Story};
+
+/// A ledger in memory.
+#[derive(Debug, Clone)]
+pub struct MemoryLedger {
+    id: String,
+    clock: Clock,
+    rows: Arc<Mutex<Rows>>,
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    marks: BTreeMap<EntryName, Mark>,
+    ticks: BTreeMap<TickId, Row>,
+    /// (entry, due, id) of the ticks that have not ended.
+    open: BTreeSet<(EntryName, Timestamp, TickId)>,
+    /// The scheduled ticks: what makes (entry, due) unique.
+    scheduled: BTreeMap<(EntryName, Timestamp), TickId>,
+    configs: BTreeMap<String, GoodConfig>,
+    faults: Faults,
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    tick: Tick,
+    attempts: BTreeMap<u32, Attempt>,
+    notes: Vec<(Timestamp, String)>,
+}
+
+/// What tests asked to go wrong.
+#[derive(Debug, Default)]
+struct Faults {
+    commits: Option<(u32, Fault)>,
+    reads: Option<(u32, Fault)>,
+}
+
+/// What has to be put back when the rest of a call fails.
+enum Undo {
+    Row(TickId, Option<Box<Row>>),
+    Mark(EntryName, Option<Mark>),
+}
+
+impl MemoryLedger {
+    /// An empty one. Its id is unlike that of any other of this process.
+    pub fn new(clock: Clock) -> Self {
+        static DRAWN: AtomicU32 = AtomicU32::new(0);
+        let mut number = DRAWN.fetch_add(1, Ordering::Relaxed);
+        let id = (0..8).map(|_| {
+            let letter = char::from(b'a' + (number % 26) as u8);
+            number /= 26;
+            letter
+        });
+        Self {
+            id: id.collect(),
+            clock,
+            rows: Arc::default(),
+        }
+    }
+
+    /// Makes the next `count` commits fail: decisions are made, then lost, as on a full disk. A call that has nothing
+    /// to store does not count.
+    pub fn fail_commits(&self, count: u32, fault: Fault) {
+        self.lock().faults.commits = Some((count, fault));
+    }
+
+    /// Makes the next `count` reads fail, those that a decision begins with too.
+    pub fn fail_reads(&self, count: u32, fault: Fault) {
+        self.lock().faults.reads = Some((count, fault));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rows> {
+        // A panic while it is held leaves no half-made change behind: decisions are called through `rule::call`.
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rows, unless a test wants this read to fail.
+    fn read(&self) -> Result<MutexGuard<'_, Rows>, LedgerError> {
+        let mut rows = self.lock();
+        match next_fault(&mut rows.faults.reads) {
+            Some(fault) => Err(failed("read", fault)),
+            None => Ok(rows),
+        }
+    }
+}
+
+/// The fault of this call, if there is one to come.
+fn next_fault(coming: &mut Option<(u32, Fault)>) -> Option<Fault> {
+    let (count, fault) = coming.take()?;
+    let rest = count.checked_sub(1)?;
+    *coming = Some((rest, fault));
+    Some(fault)
+}
+
+fn failed(verb: &'static str, fault: Fault) -> LedgerError {
+    LedgerError::Failed {
+        path: PathBuf::from("(in memory)"),
+        verb,
+        fault,
+        why: format!("a test asked for this ({fault:?})"),
+    }
+}
+
+impl Rows {
+    fn state(&self, now: Timestamp, entry: &EntryName) -> EntryState {
+        let mut state = EntryState {
+            mark: self.marks.get(entry).cloned(),
+            ..EntryState::default()
+        };
+        let from = (entry.clone(), Timestamp::MIN_UTC, TickId::from_text(""));
+        let open = self.open.range(from..).take_while(|(of, ..)| of == entry);
+        state.open = open
+            .filter_map(|(.., id)| self.ticks.get(id))
+            .map(|row| row.tick.clone())
+            .collect();
+        let after = rule::decided_after(&state, now);
+        let later = self.scheduled.range((entry.clone(), after)..);
+        state.decided = later
+            .map_while(|((of, due), _)| (of == entry).then_some(*due))
+            .filter(|due| *due > after)
+            .collect();
+        state
+    }
+
+    fn put(&mut self, row: Row) {
+        let tick = &row.tick;
+        let key = (tick.entry.clone(), tick.due, tick.id.clone());
+        if tick.state.is_ended() {
+            self.open.remove(&key);
+        } else {
+            self.open.insert(key);
+        }
+        if tick.origin == Origin::Scheduled {
+            let key = (tick.entry.clone(), tick.due);
+            self.scheduled.insert(key, tick.id.clone());
+        }
+        self.ticks.insert(tick.id.clone(), row);
+    }
+
+    fn remove(&mut self, id: &TickId) {
+        let Some(Row { tick, .. }) = self.ticks.remove(id) else {
+            return;
+        };
+        if tick.origin == Origin::Scheduled {
+            self.scheduled.remove(&(tick.entry.clone(), tick.due));
+        }
+        self.open.remove(&(tick.entry, tick.due, tick.id));
+    }
+
+    fn store(
+        &mut self,
+        now: Timestamp,
+        entry: &EntryName,
+        plan: &Plan,
+        undo: &mut Vec<Undo>,
+    ) -> Result<(), String> {
+        match &plan.mark {
+            MarkChange::Keep => {}
+            MarkChange::Set(mark) => {
+                let old = self.marks.insert(entry.clone(), mark.clone());
+                undo.push(Undo::Mark(entry.clone(), old));
+            }
+            MarkChange::Clear => {
+                let old = self.marks.remove(entry);
+                undo.push(Undo::Mark(entry.clone(), old));
+            }
+        }
+        for change in &plan.changes {
+            self.apply(now, entry, change, undo)?;
+        }
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        now: Timestamp,
+        entry: &EntryName,
+        change: &Change,
+        undo: &mut Vec<Undo>,
+    ) -> Result<(), String> {
+        let tick = &change.tick;
+        let old = self.ticks.get(&tick.id).cloned();
+        let stored = old.as_ref().map(|row| Stored::of(&row.tick));
+        let effect = rule::effect(entry, change, stored.as_ref())?;
+        let taken = tick.origin == Origin::Scheduled
+            && self.scheduled.contains_key(&(tick.entry.clone(), tick.due));
+        if effect == Effect::Open && taken {
+            return Err(rule::already_there(&tick.id));
+        }
+        let mut row = old.clone().unwrap_or_else(|| Row {
+            tick: tick.clone(),
+            attempts: BTreeMap::new(),
+            notes: Vec::new(),
+        });
+        row.tick = tick.clone();
+        row.notes.push((now, tick.note.clone()));
+        if let Some(attempt) = &change.attempt {
+            rule::answers(row.attempts.get(&attempt.number), attempt)?;
+            row.attempts.insert(attempt.number, attempt.clone());
+        }
+        undo.push(Undo::Row(tick.id.clone(), old.map(Box::new)));
+        self.put(row);
+        Ok(())
+    }
+
+    fn take_back(&mut self, undo: Vec<Undo>) {
+        for step in undo.into_iter().rev() {
+            match step {
+                Undo::Row(_, Some(row)) => self.put(*row),
+                Undo::Row(id, None) => self.remove(&id),
+                Undo::Mark(entry, Some(mark)) => {
+                    self.marks.insert(entry, mark);
+                }
+                Undo::Mark(entry, None) => {
+                    self.marks.remove(&entry);
+                }
+            }
+        }
+    }
+
+    fn decide_all<D>(
+        &mut self,
+        now: Timestamp,
+        entries: &[EntryName],
+        decide: &mut D,
+        undo: &mut Vec<Undo>,
+    ) -> Result<Vec<Plan>, LedgerError>
+    where
+        D: FnMut(Timestamp, &EntryName, &EntryState) -> Plan,
+    {
+        let mut plans = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let refused = |why| LedgerError::Refused {
+                entry: entry.clone(),
+                why,
+            };
+            let state = self.state(now, entry);
+            let plan = rule::call(decide, now, entry, &state).map_err(refused)?;
+            self.store(now, entry, &plan, undo).map_err(refused)?;
+            plans.push(plan);
+        }
+        if plans.iter().any(|plan| !plan.is_empty())
+            && let Some(fault) = next_fault(&mut self.faults.commits)
+        {
+            return Err(failed("written", fault));
+        }
+        Ok(plans)
+    }
+}
+
+/// Whether the history that `query` asks for has this tick, its limit aside.
+fn is_wanted(query: &HistoryQuery, tick: &Tick) -> bool {
+    let reason = match tick.state {
+        TickState::Ended { reason, .. } => Some(reason),
+        TickState::Waiting { .. } | TickState::Sent { .. } => None,
+    };
+    (query.entries.is_empty() || query.entries.contains(&tick.entry))
+        && query
+            .state
+            .as_deref()
+            .is_none_or(|state| state == tick.state.name())
+        && query.reason.is_none_or(|wanted| reason == Some(wanted))
+        && query.since.is_none_or(|since| tick.due >= since)
+        && query.until.is_none_or(|until| tick.due < until)
+        && query
+            .after
+            .as_ref()
+            .is_none_or(|(due, id)| tick.due < *due || (tick.due == *due && tick.id > *id))
+}
+
+impl Ledger for MemoryLedger {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    async fn decide<D>(
+        &self,
+        entries: Vec<EntryName>,
+        mut decide: D,
+    ) -> Result<Vec<Plan>, LedgerError>
+    where
+        D: FnMut(Timestamp, &EntryName, &EntryState) -> Plan + Send + 'static,
+    {
+        let mut rows = self.read()?;
+        let now = self.clock.now();
+        let mut undo = Vec::new();
+        let plans = rows.decide_all(now, &entries, &mut decide, &mut undo);
+        if plans.is_err() {
+            rows.take_back(undo);
+        }
+        plans
+    }
+
+    async fn open_entries(&self) -> Result<Vec<EntryName>, LedgerError> {
+        let rows = self.read()?;
+        let mut entries: Vec<_> = rows.open.iter().map(|(entry, ..)| entry.clone()).collect();
+        entries.dedup();
+        Ok(entries)
+    }
+
+    async fn marked_entries(&self) -> Result<Vec<EntryName>, LedgerError> {
+        Ok(self.read()?.marks.keys().cloned().collect())
+    }
+
+    async fn history(&self, query: HistoryQuery) -> Result<Vec<Tick>, LedgerError> {
+        let rows = self.read()?;
+        let ticks = rows.ticks.values().map(|row| &row.tick);
+        let mut found: Vec<_> = ticks.filter(|tick| is_wanted(&query, tick)).collect();
+        found.sort_by(|a, b| b.due.cmp(&a.due).then_with(|| a.id.cmp(&b.id)));
+        let limit = query.limit.map_or(usize::MAX, |limit| limit as usize);
+        Ok(found.into_iter().take(limit).cloned().collect())
+    }
+
+    async fn story(&self, tick: TickId) -> Result<Option<Story>, LedgerError> {
+        let rows = self.read()?;
+        Ok(rows.ticks.get(&tick).map(|row| Story {
+            tick: row.tick.clone(),
+            attempts: row.attempts.values().cloned().collect(),
+            notes: row.notes.clone(),
+        }))
+    }
+
+    async fn prune(&self, before: Timestamp) -> Result<u64, LedgerError> {
+        let mut rows = self.read()?;
+        let old = rows.ticks.values().filter(|row| {
+            row.tick.due < before
+                && matches!(row.tick.state, TickState::Ended { at, .. } if at < before)
+        });
+        let old: Vec<_> = old.map(|row| row.tick.id.clone()).collect();
+        if let Some(fault) = next_fault(&mut rows.faults.commits) {
+            return Err(failed("written", fault));
+        }
+        for id in &old {
+            rows.remove(id);
+        }
+        Ok(old.len() as u64)
+    }
+
+    async fn keep_config(&self, key: String, files: Vec<SourceFile>) -> Result<(), LedgerError> {
+        let mut rows = self.lock();
+        if let Some(fault) = next_fault(&mut rows.faults.commits) {
+            return Err(failed("written", fault));
+        }
+        let loaded_at = self.clock.now();
+        rows.configs.insert(key, GoodConfig { loaded_at, files });
+        Ok(())
+    }
+
+    async fn last_config(&self, key: String) -> Result<Option<GoodConfig>, LedgerError> {
+        Ok(self.read()?.configs.get(&key).cloned())
+    }
+
+    async fn newest_due(&self) -> Result<Option<Timestamp>, LedgerError> {
+        let rows = self.read()?;
+        Ok(rows.scheduled.keys().map(|(_, due)| *due).max())
+    }
+}

@@ -1,0 +1,574 @@
+//! Rows to words and back: the only file that knows the columns.
+
+use chrono::DateTime;
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::config::SourceFile;
+use crate::domain::{
+    AccountName, Answer, Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan,
+    Reason, Run, Tick, TickId, TickState, Timestamp,
+};
+
+use super::super::rule::{self, Effect, Stored};
+use super::super::{GoodConfig, HistoryQuery, Story};
+use super::fault::RowError;
+
+type Result<T> = std::result::Result<T, RowError>;
+
+/// The columns that `tick` reads, in its order.
+const COLUMNS: &str = "t.id, t.entry, t.due, t.origin, t.opened_at, t.account, t.request, t.retry, t.deadline, \
+     t.state, t.state_at, t.reason, t.attempts, t.refusals, t.holds, t.missed, t.note, \
+     r.run_id, r.queue_id, r.started_at, r.outcome";
+
+/// Where they are.
+const ALL: &str = "ticks t LEFT JOIN runs r ON r.tick = t.seq";
+
+/// Those of the ticks that have not ended. Left to itself SQLite goes through the whole history of the entry for them.
+const OPEN: &str = "ticks t INDEXED BY ticks_open LEFT JOIN runs r ON r.tick = t.seq";
+
+/// Decides about each entry in turn and writes what was decided.
+pub(super) fn decide_all<D>(
+    conn: &Connection,
+    now: Timestamp,
+    entries: &[EntryName],
+    decide: &mut D,
+) -> Result<Vec<Plan>>
+where
+    D: FnMut(Timestamp, &EntryName, &EntryState) -> Plan,
+{
+    let mut plans = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let state = state(conn, now, entry)?;
+        let plan = rule::call(decide, now, entry, &state)
+            .map_err(|why| RowError::Refused(entry.clone(), why))?;
+        store(conn, now, entry, &plan).map_err(|error| error.of(entry))?;
+        plans.push(plan);
+    }
+    Ok(plans)
+}
+
+/// What is known of an entry.
+fn state(conn: &Connection, now: Timestamp, entry: &EntryName) -> Result<EntryState> {
+    let mark = conn
+        .prepare_cached("SELECT until, schedule FROM marks WHERE entry = ?1")?
+        .query_row([entry.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let mut state = EntryState {
+        mark: mark.map(|(until, schedule)| Mark {
+            until: instant(until),
+            schedule,
+        }),
+        ..EntryState::default()
+    };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {OPEN} WHERE t.entry = ?1 AND t.state <> 'ended' ORDER BY t.due, t.id"
+    );
+    state.open = ticks(conn, &sql, &[&entry.as_str()])?;
+    let after = nanos(rule::decided_after(&state, now));
+    let mut statement = conn.prepare_cached(
+        "SELECT due FROM ticks WHERE entry = ?1 AND due > ?2 AND origin = 'scheduled'",
+    )?;
+    let decided = statement.query_map(params![entry.as_str(), after], |row| row.get(0))?;
+    state.decided = decided
+        .map(|due| due.map(instant))
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(state)
+}
+
+fn store(conn: &Connection, now: Timestamp, entry: &EntryName, plan: &Plan) -> Result<()> {
+    match &plan.mark {
+        MarkChange::Keep => {}
+        MarkChange::Set(mark) => {
+            conn.prepare_cached(
+                "INSERT INTO marks (entry, until, schedule) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT (entry) DO UPDATE SET until = excluded.until, schedule = excluded.schedule",
+            )?
+            .execute(params![entry.as_str(), nanos(mark.until), mark.schedule])?;
+        }
+        MarkChange::Clear => {
+            conn.prepare_cached("DELETE FROM marks WHERE entry = ?1")?
+                .execute([entry.as_str()])?;
+        }
+    }
+    for change in &plan.changes {
+        apply(conn, now, entry, change)?;
+    }
+    Ok(())
+}
+
+fn apply(conn: &Connection, now: Timestamp, entry: &EntryName, change: &Change) -> Result<()> {
+    let refused = |why| RowError::Refused(entry.clone(), why);
+    let tick = &change.tick;
+    let stored = stored(conn, &tick.id)?;
+    let (seq, stored) = stored.map_or((None, None), |(seq, stored)| (Some(seq), Some(stored)));
+    let seq = match (
+        rule::effect(entry, change, stored.as_ref()).map_err(refused)?,
+        seq,
+    ) {
+        (Effect::Update, Some(seq)) => {
+            update(conn, seq, tick)?;
+            seq
+        }
+        (Effect::Open | Effect::Update, _) => open(conn, tick)?,
+    };
+    put_run(conn, seq, tick.run.as_ref())?;
+    if let Some(attempt) = &change.attempt {
+        let stored = attempts(conn, seq, &tick.id, Some(attempt.number))?;
+        rule::answers(stored.first(), attempt).map_err(refused)?;
+        put_attempt(conn, seq, attempt)?;
+    }
+    conn.prepare_cached(
+        "INSERT INTO notes (tick, number, at, text) \
+         SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3 FROM notes WHERE tick = ?1",
+    )?
+    .execute(params![seq, nanos(now), tick.note])?;
+    Ok(())
+}
+
+/// What never changes of the tick of that id, and its row.
+fn stored(conn: &Connection, id: &TickId) -> Result<Option<(i64, Stored)>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT seq, entry, due, origin, opened_at, state FROM ticks WHERE id = ?1",
+    )?;
+    let mut rows = statement.query([id.as_str()])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let mut cells = Cells::new(row);
+    let seq = cells.next()?;
+    let stored = Stored {
+        entry: entry_name(&cells.next::<String>()?)?,
+        due: instant(cells.next()?),
+        origin: word(&cells.next::<String>()?)?,
+        opened_at: instant(cells.next()?),
+        is_ended: cells.next::<String>()? == "ended",
+    };
+    Ok(Some((seq, stored)))
+}
+
+fn open(conn: &Connection, tick: &Tick) -> Result<i64> {
+    let (at, reason) = state_columns(tick.state);
+    let inserted = conn
+        .prepare_cached(
+            "INSERT INTO ticks (id, entry, due, origin, opened_at, account, request, retry, deadline, state, \
+             state_at, reason, attempts, refusals, holds, missed, note) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+        )?
+        .insert(params![
+            tick.id.as_str(),
+            tick.entry.as_str(),
+            nanos(tick.due),
+            origin_word(tick.origin),
+            nanos(tick.opened_at),
+            tick.account.as_str(),
+            json(&tick.request)?,
+            json(&tick.retry)?,
+            nanos(tick.deadline),
+            tick.state.name(),
+            nanos(at),
+            reason,
+            tick.attempts,
+            tick.refusals,
+            tick.holds,
+            tick.missed.as_ref().map(json).transpose()?,
+            tick.note,
+        ]);
+    inserted.map_err(|error| match error.sqlite_extended_error_code() {
+        // The index on (entry, due) says no: the same tick under another id.
+        Some(rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE) => {
+            RowError::Refused(tick.entry.clone(), rule::already_there(&tick.id))
+        }
+        _ => RowError::Sql(error),
+    })
+}
+
+fn update(conn: &Connection, seq: i64, tick: &Tick) -> Result<()> {
+    let (at, reason) = state_columns(tick.state);
+    conn.prepare_cached(
+        "UPDATE ticks SET account = ?2, request = ?3, retry = ?4, deadline = ?5, state = ?6, state_at = ?7, \
+         reason = ?8, attempts = ?9, refusals = ?10, holds = ?11, missed = ?12, note = ?13 WHERE seq = ?1",
+    )?
+    .execute(params![
+        seq,
+        tick.account.as_str(),
+        json(&tick.request)?,
+        json(&tick.retry)?,
+        nanos(tick.deadline),
+        tick.state.name(),
+        nanos(at),
+        reason,
+        tick.attempts,
+        tick.refusals,
+        tick.holds,
+        tick.missed.as_ref().map(json).transpose()?,
+        tick.note,
+    ])?;
+    Ok(())
+}
+
+fn put_run(conn: &Connection, seq: i64, run: Option<&Run>) -> Result<()> {
+    let Some(run) = run else {
+        conn.prepare_cached("DELETE FROM runs WHERE tick = ?1")?
+            .execute([seq])?;
+        return Ok(());
+    };
+    conn.prepare_cached(
+        "INSERT INTO runs (tick, run_id, queue_id, started_at, outcome) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (tick) DO UPDATE SET run_id = excluded.run_id, queue_id = excluded.queue_id, \
+         started_at = excluded.started_at, outcome = excluded.outcome",
+    )?
+    .execute(params![
+        seq,
+        run.id,
+        run.queue_id,
+        nanos(run.started_at),
+        run.outcome
+    ])?;
+    Ok(())
+}
+
+fn put_attempt(conn: &Connection, seq: i64, attempt: &Attempt) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO attempts (tick, number, sent_at, answered_at, answer) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (tick, number) DO UPDATE SET answered_at = excluded.answered_at, answer = excluded.answer",
+    )?
+    .execute(params![
+        seq,
+        attempt.number,
+        nanos(attempt.sent_at),
+        attempt.answered_at.map(nanos),
+        attempt.answer.as_ref().map(json).transpose()?,
+    ])?;
+    Ok(())
+}
+
+/// The entries with open ticks.
+pub(super) fn open_entries(conn: &Connection) -> Result<Vec<EntryName>> {
+    entry_names(
+        conn,
+        "SELECT DISTINCT entry FROM ticks WHERE state <> 'ended' ORDER BY entry",
+    )
+}
+
+/// The entries with marks.
+pub(super) fn marked_entries(conn: &Connection) -> Result<Vec<EntryName>> {
+    entry_names(conn, "SELECT entry FROM marks ORDER BY entry")
+}
+
+fn entry_names(conn: &Connection, sql: &str) -> Result<Vec<EntryName>> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    let mut names = Vec::new();
+    while let Some(row) = rows.next()? {
+        names.push(entry_name(&row.get::<_, String>(0)?)?);
+    }
+    Ok(names)
+}
+
+/// Rows of the history.
+pub(super) fn history(conn: &Connection, query: &HistoryQuery) -> Result<Vec<Tick>> {
+    let mut conditions: Vec<&str> = Vec::new();
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    match query.entries.as_slice() {
+        [] => {}
+        [entry] => {
+            conditions.push("t.entry = ?");
+            values.push(Box::new(entry.as_str().to_owned()));
+        }
+        entries => {
+            conditions.push("t.entry IN (SELECT value FROM json_each(?))");
+            values.push(Box::new(json(entries)?));
+        }
+    }
+    let mut from = ALL;
+    if let Some(state) = &query.state {
+        if state != "ended" {
+            from = OPEN;
+            conditions.push("t.state <> 'ended'");
+        }
+        conditions.push("t.state = ?");
+        values.push(Box::new(state.clone()));
+    }
+    if let Some(reason) = query.reason {
+        conditions.push("t.reason = ?");
+        values.push(Box::new(reason.name()));
+    }
+    if let Some(since) = query.since {
+        conditions.push("t.due >= ?");
+        values.push(Box::new(nanos(since)));
+    }
+    if let Some(until) = query.until {
+        conditions.push("t.due < ?");
+        values.push(Box::new(nanos(until)));
+    }
+    if let Some((due, id)) = &query.after {
+        conditions.push("t.due <= ? AND (t.due < ? OR t.id > ?)");
+        values.push(Box::new(nanos(*due)));
+        values.push(Box::new(nanos(*due)));
+        values.push(Box::new(id.as_str().to_owned()));
+    }
+    let mut sql = format!("SELECT {COLUMNS} FROM {from}");
+    if !conditions.is_empty() {
+        sql.push_str(" WHERE ");
+        sql.push_str(&conditions.join(" AND "));
+    }
+    sql.push_str(" ORDER BY t.due DESC, t.id LIMIT ?");
+    values.push(Box::new(query.limit.map_or(-1, i64::from)));
+    let values: Vec<&dyn ToSql> = values.iter().map(|value| &**value).collect();
+    ticks(conn, &sql, &values)
+}
+
+/// Everything about one tick.
+pub(super) fn story(conn: &Connection, id: &TickId) -> Result<Option<Story>> {
+    let Some((seq, _)) = stored(conn, id)? else {
+        return Ok(None);
+    };
+    let sql = format!("SELECT {COLUMNS} FROM {ALL} WHERE t.seq = ?1");
+    let Some(tick) = ticks(conn, &sql, &[&seq])?.pop() else {
+        return Ok(None);
+    };
+    let attempts = attempts(conn, seq, id, None)?;
+    let mut statement =
+        conn.prepare_cached("SELECT at, text FROM notes WHERE tick = ?1 ORDER BY number")?;
+    let notes = statement
+        .query_map([seq], |row| Ok((instant(row.get(0)?), row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Some(Story {
+        tick,
+        attempts,
+        notes,
+    }))
+}
+
+/// Forgets up to `rows_max` ticks that were due and ended before `before`; gives how many.
+pub(super) fn prune(conn: &Connection, before: Timestamp, rows_max: u32) -> Result<u64> {
+    // A row that ended long ago by a clock that was set back since may still be due: it stands in for "opened once".
+    let forgotten = conn
+        .prepare_cached(
+            "DELETE FROM ticks WHERE seq IN (SELECT seq FROM ticks \
+             WHERE state = 'ended' AND state_at < ?1 AND due < ?1 ORDER BY state_at LIMIT ?2)",
+        )?
+        .execute(params![nanos(before), rows_max])?;
+    Ok(forgotten as u64)
+}
+
+/// Keeps the files of a configuration.
+pub(super) fn keep_config(
+    conn: &Connection,
+    now: Timestamp,
+    key: &str,
+    files: &[SourceFile],
+) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO configs (key, loaded_at, files) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (key) DO UPDATE SET loaded_at = excluded.loaded_at, files = excluded.files",
+    )?
+    .execute(params![key, nanos(now), json(files)?])?;
+    Ok(())
+}
+
+/// The last configuration kept under `key`.
+pub(super) fn last_config(conn: &Connection, key: &str) -> Result<Option<GoodConfig>> {
+    let found: Option<(i64, String)> = conn
+        .prepare_cached("SELECT loaded_at, files FROM configs WHERE key = ?1")?
+        .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    found
+        .map(|(loaded_at, files)| {
+            Ok(GoodConfig {
+                loaded_at: instant(loaded_at),
+                files: from_json("the last good configuration", &files)?,
+            })
+        })
+        .transpose()
+}
+
+/// The due time of the newest scheduled row.
+pub(super) fn newest_due(conn: &Connection) -> Result<Option<Timestamp>> {
+    let newest = conn
+        .prepare_cached(
+            "SELECT due FROM ticks INDEXED BY ticks_by_due WHERE origin = 'scheduled' \
+             ORDER BY due DESC LIMIT 1",
+        )?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(newest.map(instant))
+}
+
+fn ticks(conn: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<Vec<Tick>> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut ticks = Vec::new();
+    while let Some(row) = rows.next()? {
+        ticks.push(tick(row)?);
+    }
+    Ok(ticks)
+}
+
+fn tick(row: &Row<'_>) -> Result<Tick> {
+    let mut cells = Cells::new(row);
+    let id = cells.next::<String>()?;
+    Ok(Tick {
+        entry: entry_name(&cells.next::<String>()?)?,
+        due: instant(cells.next()?),
+        origin: word(&cells.next::<String>()?)?,
+        opened_at: instant(cells.next()?),
+        account: account_name(&cells.next::<String>()?)?,
+        request: from_json(&id, &cells.next::<String>()?)?,
+        retry: from_json(&id, &cells.next::<String>()?)?,
+        deadline: instant(cells.next()?),
+        state: tick_state(
+            &id,
+            &cells.next::<String>()?,
+            instant(cells.next()?),
+            cells.next::<Option<String>>()?.as_deref(),
+        )?,
+        attempts: cells.next()?,
+        refusals: cells.next()?,
+        holds: cells.next()?,
+        missed: cells
+            .next::<Option<String>>()?
+            .map(|text| from_json(&id, &text))
+            .transpose()?,
+        note: cells.next()?,
+        run: run(&mut cells)?,
+        id: TickId::from_text(&id),
+    })
+}
+
+fn run(cells: &mut Cells<'_>) -> Result<Option<Run>> {
+    let id: Option<String> = cells.next()?;
+    let queue_id = cells.next()?;
+    let started_at: Option<i64> = cells.next()?;
+    let outcome = cells.next()?;
+    Ok(id.zip(started_at).map(|(id, started_at)| Run {
+        id,
+        queue_id,
+        started_at: instant(started_at),
+        outcome,
+    }))
+}
+
+/// The attempts of a tick, or the one of that number.
+fn attempts(
+    conn: &Connection,
+    seq: i64,
+    tick: &TickId,
+    number: Option<u32>,
+) -> Result<Vec<Attempt>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT number, sent_at, answered_at, answer FROM attempts \
+         WHERE tick = ?1 AND number BETWEEN ?2 AND ?3 ORDER BY number",
+    )?;
+    let (first, last) = number.map_or((0, u32::MAX), |number| (number, number));
+    let mut rows = statement.query(params![seq, first, last])?;
+    let mut attempts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut cells = Cells::new(row);
+        attempts.push(Attempt {
+            tick: tick.clone(),
+            number: cells.next()?,
+            sent_at: instant(cells.next()?),
+            answered_at: cells.next::<Option<i64>>()?.map(instant),
+            answer: cells
+                .next::<Option<String>>()?
+                .map(|text| from_json::<Answer>(tick.as_str(), &text))
+                .transpose()?,
+        });
+    }
+    Ok(attempts)
+}
+
+/// The cells of a row, one after another.
+struct Cells<'row> {
+    row: &'row Row<'row>,
+    at: usize,
+}
+
+impl<'row> Cells<'row> {
+    fn new(row: &'row Row<'row>) -> Self {
+        Self { row, at: 0 }
+    }
+
+    fn next<T: FromSql>(&mut self) -> rusqlite::Result<T> {
+        let at = self.at;
+        self.at += 1;
+        self.row.get(at)
+    }
+}
+
+fn state_columns(state: TickState) -> (Timestamp, Option<&'static str>) {
+    match state {
+        TickState::Waiting { not_before } => (not_before, None),
+        TickState::Sent { at } => (at, None),
+        TickState::Ended { reason, at } => (at, Some(reason.name())),
+    }
+}
+
+fn tick_state(id: &str, state: &str, at: Timestamp, reason: Option<&str>) -> Result<TickState> {
+    match (state, reason) {
+        ("waiting", None) => Ok(TickState::Waiting { not_before: at }),
+        ("sent", None) => Ok(TickState::Sent { at }),
+        ("ended", Some(name)) => Reason::from_name(name)
+            .map(|reason| TickState::Ended { reason, at })
+            .ok_or_else(|| {
+                RowError::Unreadable(format!("{id} ended for the unknown reason {name:?}"))
+            }),
+        _ => Err(RowError::Unreadable(format!(
+            "{id} is in the unknown state {state:?}"
+        ))),
+    }
+}
+
+fn origin_word(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Scheduled => "scheduled",
+        Origin::Manual => "manual",
+    }
+}
+
+fn word(origin: &str) -> Result<Origin> {
+    match origin {
+        "scheduled" => Ok(Origin::Scheduled),
+        "manual" => Ok(Origin::Manual),
+        _ => Err(RowError::Unreadable(format!(
+            "a tick is of the unknown origin {origin:?}"
+        ))),
+    }
+}
+
+fn entry_name(text: &str) -> Result<EntryName> {
+    EntryName::parse(text)
+        .map_err(|error| RowError::Unreadable(format!("the name of an entry, {error}")))
+}
+
+fn account_name(text: &str) -> Result<AccountName> {
+    AccountName::parse(text)
+        .map_err(|error| RowError::Unreadable(format!("the name of an account, {error}")))
+}
+
+/// As it is stored: nanoseconds since 1970, held at the ends of what 64 bits can say.
+pub(super) fn nanos(instant: Timestamp) -> i64 {
+    let end = if instant.timestamp() < 0 {
+        i64::MIN
+    } else {
+        i64::MAX
+    };
+    instant.timestamp_nanos_opt().unwrap_or(end)
+}
+
+fn instant(nanos: i64) -> Timestamp {
+    DateTime::from_timestamp_nanos(nanos)
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| RowError::Unwritable(error.to_string()))
+}
+
+fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
+    serde_json::from_str(text)
+        .map_err(|error| RowError::Unreadable(format!("{what} cannot be understood ({error})")))
+}

@@ -1,0 +1,251 @@
+//! The one thread that writes: takes what has queued, stores it in one commit, answers all.
+//!
+//! A commit that is safe from a power cut costs a wait for the disk, and that wait costs the same for one decision as
+//! for a hundred. While we wait the next ones queue up, so the busier it is the more share a wait.
+//!
+//! Every job has a savepoint: a decision that cannot be stored takes back its own rows, not those of its neighbours.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::domain::Timestamp;
+use crate::os::Clock;
+
+use super::super::LedgerError;
+use super::super::rule::panic_text;
+use super::fault::RowError;
+use super::file::Lock;
+
+/// Most jobs that share a commit.
+const BATCH_JOBS_MAX: usize = 256;
+
+/// What the thread is told.
+pub(super) enum Message {
+    /// Somebody waits for this before anything can be sent.
+    Decision(Box<dyn Job>),
+    /// This can wait until those have their answers.
+    Chore(Box<dyn Job>),
+    /// Write everything into the one file, let it go and end.
+    Close(oneshot::Sender<Result<(), LedgerError>>),
+}
+
+/// Something to be done inside of a transaction.
+pub(super) trait Job: Send {
+    /// Whether somebody still waits for the answer.
+    fn is_wanted(&self) -> bool;
+    /// Does it, once, and keeps what came of it for `answer`.
+    fn run(&mut self, conn: &Connection, now: Timestamp) -> Result<(), RowError>;
+    /// Tells who waits: what came of it, or why it is not stored.
+    fn answer(self: Box<Self>, stored: Result<(), LedgerError>);
+}
+
+/// A job made of a closure.
+pub(super) struct Task<T, F> {
+    work: Option<F>,
+    came_of_it: Option<T>,
+    reply: oneshot::Sender<Result<T, LedgerError>>,
+}
+
+impl<T, F> Task<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection, Timestamp) -> Result<T, RowError> + Send + 'static,
+{
+    /// The job, and where its answer arrives.
+    pub(super) fn of(work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, LedgerError>>) {
+        let (reply, answer) = oneshot::channel();
+        let task = Self {
+            work: Some(work),
+            came_of_it: None,
+            reply,
+        };
+        (Box::new(task), answer)
+    }
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection, Timestamp) -> Result<T, RowError> + Send + 'static,
+{
+    fn is_wanted(&self) -> bool {
+        !self.reply.is_closed()
+    }
+
+    fn run(&mut self, conn: &Connection, now: Timestamp) -> Result<(), RowError> {
+        if let Some(work) = self.work.take() {
+            self.came_of_it = Some(work(conn, now)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, stored: Result<(), LedgerError>) {
+        let answer = match (stored, self.came_of_it) {
+            (Ok(()), Some(came_of_it)) => Ok(came_of_it),
+            (Err(error), _) => Err(error),
+            // Never run, never answered with success: dropping the sender tells the caller that we are gone.
+            (Ok(()), None) => return,
+        };
+        // Nobody may be waiting any more: what is stored is found at the next decision.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// What the thread owns. The connection is closed before the files are let go: fields are dropped in this order.
+pub(super) struct Writer {
+    pub(super) conn: Connection,
+    pub(super) path: PathBuf,
+    pub(super) clock: Clock,
+    pub(super) header: Option<File>,
+    pub(super) lock: Lock,
+}
+
+/// What had queued.
+#[derive(Default)]
+struct Batch {
+    decisions: Vec<Box<dyn Job>>,
+    chores: Vec<Box<dyn Job>>,
+    close: Option<oneshot::Sender<Result<(), LedgerError>>>,
+}
+
+impl Batch {
+    fn take(first: Message, queue: &mut mpsc::Receiver<Message>) -> Self {
+        let mut batch = Self::default();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Decision(job) => batch.decisions.push(job),
+                Message::Chore(job) => batch.chores.push(job),
+                Message::Close(reply) => {
+                    batch.close = Some(reply);
+                    break;
+                }
+            }
+            if batch.decisions.len() + batch.chores.len() >= BATCH_JOBS_MAX {
+                break;
+            }
+            next = queue.try_recv().ok();
+        }
+        batch
+    }
+}
+
+impl Writer {
+    /// Serves until it is told to close, or nobody is left who could tell it anything.
+    pub(super) fn serve(self, mut queue: mpsc::Receiver<Message>) {
+        while let Some(first) = queue.blocking_recv() {
+            let batch = Batch::take(first, &mut queue);
+            self.commit_together(batch.decisions);
+            self.commit_together(batch.chores);
+            if let Some(reply) = batch.close {
+                // Whoever still queues is told that we are gone: their answers' senders are dropped with the queue.
+                drop(queue);
+                // Nobody may be waiting any more.
+                let _ = reply.send(self.close());
+                return;
+            }
+        }
+        if let Err(error) = self.close() {
+            tracing::warn!("{error}");
+        }
+    }
+
+    fn commit_together(&self, jobs: Vec<Box<dyn Job>>) {
+        let mut coming = jobs.into_iter().filter(|job| job.is_wanted()).peekable();
+        while coming.peek().is_some() {
+            self.commit_some(&mut coming);
+        }
+    }
+
+    /// One transaction: all jobs that come, or those up to one that broke it.
+    fn commit_some(&self, coming: &mut dyn Iterator<Item = Box<dyn Job>>) {
+        if let Err(error) = self.conn.execute_batch("BEGIN IMMEDIATE") {
+            let error = self.failed(error.into());
+            coming.for_each(|job| job.answer(Err(error.clone())));
+            return;
+        }
+        let mut ran = Vec::new();
+        for mut job in coming {
+            match self.run(&mut *job) {
+                Ok(true) => ran.push(job),
+                Ok(false) => {}
+                Err(error) => {
+                    job.answer(Err(error.clone()));
+                    // A full disk makes SQLite take back the whole transaction. What ran before this job is lost too.
+                    if self.conn.is_autocommit() {
+                        ran.into_iter()
+                            .for_each(|job| job.answer(Err(error.clone())));
+                        return;
+                    }
+                }
+            }
+        }
+        let ending = self.commit();
+        ran.into_iter().for_each(|job| job.answer(ending.clone()));
+    }
+
+    /// Runs a job within a savepoint. False if nobody waits for it any more and its rows were taken back.
+    fn run(&self, job: &mut dyn Job) -> Result<bool, LedgerError> {
+        let result = self.execute("SAVEPOINT job").and_then(|()| {
+            // One caller's mistake must not take the thread away from all others. (A decision's own panic is caught
+            // further in; this is for what is dropped with it.)
+            let run = AssertUnwindSafe(|| job.run(&self.conn, self.clock.now()));
+            catch_unwind(run)
+                .unwrap_or_else(|payload| Err(RowError::Panicked(panic_text(&*payload).to_owned())))
+        });
+        // The caller may have gone away meanwhile. Then nobody does what was decided: better that it was not.
+        let keep = result.is_ok() && job.is_wanted();
+        let ended = if keep {
+            self.execute("RELEASE job")
+        } else {
+            self.execute("ROLLBACK TO job")
+                .and_then(|()| self.execute("RELEASE job"))
+        };
+        if ended.is_err() && !self.conn.is_autocommit() {
+            // It cannot be said which rows are whose any more.
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+        result
+            .and(ended)
+            .map(|()| keep)
+            .map_err(|error| self.failed(error))
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), RowError> {
+        self.conn.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    /// Commits. When no row was touched SQLite writes nothing and does not wait for the disk.
+    fn commit(&self) -> Result<(), LedgerError> {
+        let committed = self.conn.execute_batch("COMMIT");
+        if committed.is_err() && !self.conn.is_autocommit() {
+            // The first error is the one that says what is wrong.
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+        committed.map_err(|error| self.failed(error.into()))
+    }
+
+    fn failed(&self, error: RowError) -> LedgerError {
+        error.on(&self.path, "written")
+    }
+
+    /// Moves what is in the write-ahead log into the ledger, and lets both go.
+    fn close(self) -> Result<(), LedgerError> {
+        let Self {
+            conn,
+            path,
+            header,
+            lock,
+            clock: _,
+        } = self;
+        let closed = conn.close();
+        drop(header);
+        drop(lock);
+        closed.map_err(|(_, error)| RowError::from(error).on(&path, "closed"))
+    }
+}

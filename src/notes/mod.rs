@@ -1,0 +1,16 @@
+//! Why things are as they are: one page a question.
+
+#[doc = include_str!("001-decide-in-the-transaction.md")]
+pub mod decide_in_the_transaction {}
+
+#[doc = include_str!("002-the-ledgers-clock.md")]
+pub mod the_ledgers_clock {}
+
+#[doc = include_str!("003-the-request-in-the-tick.md")]
+pub mod the_request_in_the_tick {}
+
+#[doc = include_str!("004-one-crate.md")]
+pub mod one_crate {}
+
+#[doc = include_str!("005-on-time-and-missed.md")]
+pub mod on_time_and_missed {}

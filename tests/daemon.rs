@@ -1,0 +1,605 @@
+//! The real loop on virtual time: a day in milliseconds, with a service and a ledger that fail as told.
+
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{TimeDelta, Timelike};
+use pipecron::codearts::{CodeArts, Start};
+use pipecron::config::{Account, Config, Credentials, SourceFile};
+use pipecron::daemon::{Daemon, Event, Fresh, Loader, Parts};
+use pipecron::domain::schedule::Schedule;
+use pipecron::domain::zone::Zone;
+use pipecron::domain::{
+    AccountName, Answer, AnswerKind, CatchUp, Entry, EntryName, Reason, Retry, RunRequest, Tick,
+    TickState, Timestamp,
+};
+use pipecron::ledger::{Fault, HistoryQuery, Ledger, MemoryLedger};
+use pipecron::os::Clock;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// A service that answers as told, and remembers what it was sent.
+struct Service {
+    answers: Mutex<VecDeque<AnswerKind>>,
+    /// What it answers when nothing more is told; none: it starts a run.
+    otherwise: Mutex<Option<AnswerKind>>,
+    starts: Mutex<Vec<Start>>,
+    accounts: Mutex<Vec<String>>,
+    under_way: AtomicUsize,
+    most_under_way: AtomicUsize,
+    takes: Duration,
+}
+
+impl Service {
+    fn answers(&self, kinds: impl IntoIterator<Item = AnswerKind>) {
+        self.answers.lock().unwrap().extend(kinds);
+    }
+
+    fn always(&self, kind: Option<AnswerKind>) {
+        *self.otherwise.lock().unwrap() = kind;
+    }
+
+    fn markers(&self) -> Vec<String> {
+        self.starts
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|start| start.marker.clone())
+            .collect()
+    }
+}
+
+impl CodeArts for Service {
+    async fn start(&self, start: Start) -> Answer {
+        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
+        let run_id = {
+            let mut starts = self.starts.lock().unwrap();
+            starts.push(start);
+            format!("run-{}", starts.len())
+        };
+        tokio::time::sleep(self.takes).await;
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        let told = self.answers.lock().unwrap().pop_front();
+        let kind = told
+            .or_else(|| self.otherwise.lock().unwrap().clone())
+            .unwrap_or(AnswerKind::Started {
+                run_id,
+                queue_id: None,
+            });
+        Answer {
+            kind,
+            status: None,
+            code: None,
+            message: "as told".to_owned(),
+            request_id: None,
+            retry_after: None,
+            service_clock: None,
+        }
+    }
+
+    fn use_accounts(&self, accounts: &BTreeMap<AccountName, Arc<Account>>) {
+        *self.accounts.lock().unwrap() = accounts.keys().map(ToString::to_string).collect();
+    }
+}
+
+fn account(name: &str) -> Arc<Account> {
+    Arc::new(Account {
+        name: AccountName::parse(name).unwrap(),
+        region: None,
+        endpoint: "http://127.0.0.1:1".to_owned(),
+        iam_endpoint: "http://127.0.0.1:1".to_owned(),
+        metadata_endpoint: "http://127.0.0.1:1".to_owned(),
+        iam_project_id: None,
+        credentials: Credentials::Chain,
+        proxy: None,
+        ca_file: None,
+        connect_timeout: Duration::from_secs(1),
+        request_timeout: Duration::from_secs(1),
+    })
+}
+
+fn entry(name: &str, cron: &str) -> Entry {
+    Entry {
+        name: EntryName::parse(name).unwrap(),
+        schedule: Some(Schedule::parse(&[cron], Arc::new(Zone::utc())).unwrap()),
+        account: AccountName::parse("main").unwrap(),
+        request: RunRequest::default(),
+        spread: Duration::ZERO,
+        catch_up: CatchUp::Latest,
+        catch_up_max: 100,
+        deadline: Duration::from_secs(6 * 3600),
+        retry: Retry::default(),
+        enabled: true,
+        not_before: None,
+        not_after: None,
+        labels: BTreeSet::new(),
+    }
+}
+
+fn config(entries: impl IntoIterator<Item = Entry>) -> Config {
+    Config {
+        accounts: ["main", "other"]
+            .map(|name| (AccountName::parse(name).unwrap(), account(name)))
+            .into(),
+        entries: entries
+            .into_iter()
+            .map(|entry| (entry.name.clone(), Arc::new(entry)))
+            .collect(),
+    }
+}
+
+type Loaded = Result<Config, Vec<String>>;
+
+/// One daemon on virtual time.
+struct World {
+    clock: Clock,
+    ledger: Arc<MemoryLedger>,
+    service: Arc<Service>,
+    /// What the files say when they are read again.
+    files: Arc<Mutex<Loaded>>,
+    reads: Arc<AtomicUsize>,
+    tell: Option<mpsc::Sender<Event>>,
+    daemon: Option<JoinHandle<()>>,
+}
+
+impl World {
+    fn at(now: &str) -> Self {
+        let clock = Clock::starting_at(now.parse().unwrap());
+        Self {
+            ledger: Arc::new(MemoryLedger::new(clock.clone())),
+            clock,
+            service: Arc::new(Service {
+                answers: Mutex::default(),
+                otherwise: Mutex::default(),
+                starts: Mutex::default(),
+                accounts: Mutex::default(),
+                under_way: AtomicUsize::new(0),
+                most_under_way: AtomicUsize::new(0),
+                takes: Duration::from_millis(300),
+            }),
+            files: Arc::new(Mutex::new(Ok(Config::default()))),
+            reads: Arc::default(),
+            tell: None,
+            daemon: None,
+        }
+    }
+
+    fn parts(&self, config: Config) -> Parts<MemoryLedger, Service> {
+        let (files, reads) = (self.files.clone(), self.reads.clone());
+        let loader: Arc<Loader> = Arc::new(move || {
+            reads.fetch_add(1, Ordering::SeqCst);
+            files.lock().unwrap().clone().map(|config| Fresh {
+                config,
+                files: vec![SourceFile {
+                    path: "x.yaml".to_owned(),
+                    text: String::new(),
+                }],
+                warnings: Vec::new(),
+            })
+        });
+        Parts {
+            ledger: self.ledger.clone(),
+            service: self.service.clone(),
+            clock: self.clock.clone(),
+            config,
+            loader,
+            config_key: "here".to_owned(),
+            grace: Duration::from_secs(10),
+        }
+    }
+
+    fn start(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        let (tell, events) = mpsc::channel(8);
+        let daemon = Daemon::new(self.parts(config(entries)));
+        self.tell = Some(tell);
+        self.daemon = Some(tokio::spawn(
+            async move { daemon.run(events).await.unwrap() },
+        ));
+    }
+
+    async fn passes(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    async fn reload(&self, files: Loaded) {
+        *self.files.lock().unwrap() = files;
+        let before = self.reads.load(Ordering::SeqCst);
+        self.tell
+            .as_ref()
+            .unwrap()
+            .send(Event::Reload {
+                by: "a test".to_owned(),
+            })
+            .await
+            .unwrap();
+        while self.reads.load(Ordering::SeqCst) == before {
+            self.passes(Duration::from_millis(1)).await;
+        }
+        self.passes(Duration::from_secs(1)).await;
+    }
+
+    async fn stop(&mut self) {
+        self.tell
+            .take()
+            .unwrap()
+            .send(Event::Stop {
+                by: "a test".to_owned(),
+            })
+            .await
+            .unwrap();
+        self.daemon.take().unwrap().await.unwrap();
+    }
+
+    /// It dies on the spot.
+    fn kill(&mut self) {
+        self.daemon.take().unwrap().abort();
+        self.tell = None;
+    }
+
+    /// All ticks, oldest first.
+    async fn ticks(&self) -> Vec<Tick> {
+        let mut ticks = self.ledger.history(HistoryQuery::default()).await.unwrap();
+        ticks.reverse();
+        ticks
+    }
+
+    async fn ends(&self) -> Vec<&'static str> {
+        self.ticks().await.iter().map(state).collect()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+fn state(tick: &Tick) -> &'static str {
+    match tick.state {
+        TickState::Ended { reason, .. } => reason.name(),
+        TickState::Waiting { .. } | TickState::Sent { .. } => tick.state.name(),
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test(start_paused = true)]
+async fn a_day_passes_in_no_time() {
+    let mut world = World::at("2026-11-24T04:30:00Z");
+    world.start([entry("hourly", "0 * * * *"), entry("nightly", "30 2 * * *")]);
+    world.passes(24 * HOUR).await;
+    world.stop().await;
+    let ticks = world.ticks().await;
+    assert_eq!(ticks.len(), 25);
+    assert!(
+        ticks
+            .iter()
+            .all(|tick| state(tick) == "started" && tick.run.is_some())
+    );
+    let markers: BTreeSet<String> = world.service.markers().into_iter().collect();
+    assert_eq!(
+        markers.len(),
+        25,
+        "each tick was sent once, under its own marker"
+    );
+    let nightly = ticks
+        .iter()
+        .find(|tick| tick.entry.as_str() == "nightly")
+        .unwrap();
+    assert!(markers.contains(&format!("[pipecron {} {}]", world.ledger.id(), nightly.id)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_ticks_at_one_instant_leave_each_once_and_never_too_many_at_a_time() {
+    let mut world = World::at("2026-11-24T01:59:00Z");
+    world.start((0..1000).map(|number| entry(&format!("n{number}"), "0 2 * * *")));
+    world.passes(HOUR).await;
+    let ticks = world.ticks().await;
+    assert_eq!(ticks.len(), 1000);
+    assert!(
+        ticks
+            .iter()
+            .all(|tick| state(tick) == "started" && tick.attempts == 1)
+    );
+    assert_eq!(world.service.starts.lock().unwrap().len(), 1000);
+    assert_eq!(world.service.most_under_way.load(Ordering::SeqCst), 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_while_the_ledger_fails_and_everything_once_when_it_works_again() {
+    let mut world = World::at("2026-11-24T01:59:00Z");
+    world.start([entry("a", "0 2 * * *"), entry("b", "0 2 * * *")]);
+    world.passes(Duration::from_secs(30)).await;
+    world.ledger.fail_commits(5, Fault::Full);
+    world.passes(Duration::from_secs(31)).await;
+    assert_eq!(world.service.starts.lock().unwrap().len(), 0);
+    world.passes(Duration::from_secs(120)).await;
+    assert_eq!(world.ends().await, ["started", "started"]);
+    assert_eq!(world.service.starts.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_cannot_be_written_down_is_kept_until_it_can() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    world.start([entry("a", "0 2 * * *")]);
+    world.passes(Duration::from_millis(1100)).await;
+    assert_eq!(world.service.starts.lock().unwrap().len(), 1);
+    world.ledger.fail_commits(6, Fault::Locked);
+    world.passes(Duration::from_secs(2)).await;
+    assert_eq!(world.ends().await, ["sent"]);
+    world.passes(Duration::from_secs(300)).await;
+    assert_eq!(world.ends().await, ["started"]);
+    assert_eq!(world.ticks().await[0].run.as_ref().unwrap().id, "run-1");
+    assert_eq!(world.service.starts.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_under_way_at_a_crash_is_unknown_and_never_sent_again() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    world.start([entry("a", "0 2 * * *"), entry("b", "0 3 * * *")]);
+    world.passes(Duration::from_millis(1100)).await;
+    world.kill();
+    world.start([entry("a", "0 2 * * *"), entry("b", "0 3 * * *")]);
+    world.passes(2 * HOUR).await;
+    assert_eq!(world.ends().await, ["unknown", "started"]);
+    assert_eq!(world.service.starts.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_waits_in_the_ledger_and_survives_a_crash() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    world.service.answers([
+        AnswerKind::Busy,
+        AnswerKind::NotSent,
+        AnswerKind::RefusedInPassing,
+    ]);
+    world.start([entry("a", "0 2 * * *")]);
+    for _ in 0..20 {
+        world.passes(Duration::from_secs(3)).await;
+        if world.ends().await == ["waiting"] {
+            world.kill();
+            world.start([entry("a", "0 2 * * *")]);
+        }
+    }
+    world.passes(HOUR).await;
+    assert_eq!(world.ends().await, ["started"]);
+    assert_eq!(world.ticks().await[0].attempts, 4);
+    let markers: BTreeSet<String> = world.service.markers().into_iter().collect();
+    assert_eq!(
+        markers.len(),
+        1,
+        "every attempt of a tick carries the same marker"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn ticks_missed_while_away_are_caught_up_once() {
+    let mut world = World::at("2026-11-24T01:00:00Z");
+    world.start([entry("hourly", "0 * * * *")]);
+    world.passes(Duration::from_secs(60)).await;
+    world.kill();
+    world.passes(5 * HOUR).await;
+    world.start([entry("hourly", "0 * * * *")]);
+    world.passes(Duration::from_secs(60)).await;
+    assert_eq!(world.ends().await, ["missed", "started"]);
+    assert_eq!(world.ticks().await[0].missed.unwrap().count, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_reload_takes_the_new_set_and_a_bad_one_keeps_the_old() {
+    let mut world = World::at("2026-11-24T01:30:00Z");
+    world.start([entry("old", "0 * * * *")]);
+    world.passes(HOUR).await;
+    world.reload(Err(vec!["line 3: bad".to_owned()])).await;
+    world.passes(HOUR).await;
+    assert_eq!(
+        world.ends().await,
+        ["started", "started"],
+        "the old set goes on after a bad reload"
+    );
+    world.reload(Ok(config([entry("new", "0 * * * *")]))).await;
+    world.passes(2 * HOUR).await;
+    let entries: Vec<String> = world
+        .ticks()
+        .await
+        .iter()
+        .map(|tick| tick.entry.to_string())
+        .collect();
+    assert_eq!(entries, ["old", "old", "new", "new"]);
+    assert_eq!(*world.service.accounts.lock().unwrap(), ["main", "other"]);
+    let kept = world.ledger.last_config("here".to_owned()).await.unwrap();
+    assert_eq!(kept.unwrap().files[0].path, "x.yaml");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_while_ticks_are_due_loses_and_doubles_nothing() {
+    let mut world = World::at("2026-11-24T01:00:30Z");
+    let set = || (0..50).map(|number| entry(&format!("e{number}"), "* * * * *"));
+    world.start(set());
+    for round in 0..30 {
+        // Reloads at every distance from the full minute.
+        world
+            .passes(Duration::from_secs(59) + Duration::from_millis(37 * round))
+            .await;
+        world.reload(Ok(config(set()))).await;
+    }
+    world.stop().await;
+    let ticks = world.ticks().await;
+    let minutes = u32::try_from(
+        (world.now() - "2026-11-24T01:00:30Z".parse::<Timestamp>().unwrap()).num_minutes(),
+    )
+    .unwrap();
+    let due: BTreeSet<Timestamp> = ticks.iter().map(|tick| tick.due).collect();
+    assert!(
+        due.len() >= usize::try_from(minutes).unwrap(),
+        "{} of {minutes} minutes",
+        due.len()
+    );
+    assert_eq!(
+        ticks.len(),
+        due.len() * 50,
+        "every entry has a tick at every minute"
+    );
+    assert!(
+        ticks
+            .iter()
+            .all(|tick| state(tick) == "started" && tick.attempts == 1 && tick.due.second() == 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_entry_withdraws_what_waits() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    world.service.always(Some(AnswerKind::Busy));
+    world.start([entry("a", "0 2 * * *"), entry("b", "0 2 * * *")]);
+    world.passes(Duration::from_secs(30)).await;
+    world.reload(Ok(config([entry("b", "0 2 * * *")]))).await;
+    world.service.always(None);
+    world.passes(HOUR).await;
+    let ends: Vec<(String, &str)> = world
+        .ticks()
+        .await
+        .iter()
+        .map(|tick| (tick.entry.to_string(), state(tick)))
+        .collect();
+    assert!(
+        ends.contains(&("a".to_owned(), "withdrawn"))
+            && ends.contains(&("b".to_owned(), "started")),
+        "{ends:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_answers_and_a_lost_one_is_unknown() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    world.start([entry("a", "0 2 * * *")]);
+    world.passes(Duration::from_millis(1100)).await;
+    world.stop().await;
+    assert_eq!(
+        world.ends().await,
+        ["started"],
+        "an answer within the grace time is recorded"
+    );
+
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    Arc::get_mut(&mut world.service).unwrap().takes = HOUR;
+    world.start([entry("a", "0 2 * * *")]);
+    world.passes(Duration::from_millis(1100)).await;
+    world.stop().await;
+    assert_eq!(world.ends().await, ["unknown"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_credentials_are_tried_once_more_and_then_the_account_rests_while_others_go_on() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    world.service.always(Some(AnswerKind::Unauthorized));
+    let mut other = entry("other", "0 3 * * *");
+    other.account = AccountName::parse("other").unwrap();
+    world.start(
+        (0..100)
+            .map(|number| entry(&format!("n{number}"), "0 2 * * *"))
+            .chain([other]),
+    );
+    world.passes(Duration::from_secs(30)).await;
+    let burst = world.service.starts.lock().unwrap().len();
+    assert_eq!(
+        burst, 65,
+        "what left together, and one probe with renewed credentials"
+    );
+    world.passes(Duration::from_secs(3500)).await;
+    let probes = world.service.starts.lock().unwrap().len() - burst;
+    assert!((3..12).contains(&probes), "{probes} probes in an hour");
+    world.service.always(None);
+    world.passes(HOUR).await;
+    assert!(
+        world
+            .ticks()
+            .await
+            .iter()
+            .all(|tick| state(tick) == "started")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_account_rests_and_every_tick_is_started_in_the_end() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    world.service.answers(vec![AnswerKind::Throttled; 70]);
+    world.start((0..100).map(|number| entry(&format!("n{number}"), "0 2 * * *")));
+    world.passes(2 * HOUR).await;
+    let ticks = world.ticks().await;
+    assert!(ticks.iter().all(|tick| state(tick) == "started"));
+    assert_eq!(world.service.starts.lock().unwrap().len(), 170);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_by_hand_is_seen_to_its_end_and_nothing_else_is_touched() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    world.service.always(Some(AnswerKind::Busy));
+    world.start([entry("a", "0 2 * * *")]);
+    world.passes(Duration::from_secs(30)).await;
+    world.kill();
+    world.service.always(None);
+    world.service.answers([AnswerKind::Busy]);
+    let by_hand = entry("a", "0 2 * * *");
+    let request = RunRequest {
+        description: Some("by hand".to_owned()),
+        ..RunRequest::default()
+    };
+    let (_tell, mut events) = mpsc::channel(1);
+    let daemon = Daemon::new(world.parts(config([by_hand.clone()])));
+    let tick = daemon
+        .trigger(Arc::new(by_hand), request, "abcd".to_owned(), &mut events)
+        .await
+        .unwrap();
+    assert_eq!((state(&tick), tick.attempts), ("started", 2));
+    assert!(tick.id.as_str().ends_with("+abcd"));
+    let ends = world.ends().await;
+    assert_eq!(
+        ends.iter().filter(|end| **end == "waiting").count(),
+        1,
+        "the scheduled tick waits for its daemon: {ends:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_reloads_at_once_read_the_files_twice() {
+    let mut world = World::at("2026-11-24T01:30:00Z");
+    world.start([entry("old", "0 * * * *")]);
+    world.passes(Duration::from_secs(1)).await;
+    *world.files.lock().unwrap() = Ok(config([entry("new", "0 * * * *")]));
+    let tell = world.tell.as_ref().unwrap();
+    for _ in 0..3 {
+        tell.send(Event::Reload {
+            by: "a test".to_owned(),
+        })
+        .await
+        .unwrap();
+    }
+    while world.reads.load(Ordering::SeqCst) < 2 {
+        world.passes(Duration::from_millis(1)).await;
+    }
+    world.passes(HOUR).await;
+    assert_eq!(world.ticks().await[0].entry.as_str(), "new");
+    assert_eq!(
+        world
+            .ticks()
+            .await
+            .iter()
+            .filter(|tick| tick.due > world.now() - TimeDelta::hours(2))
+            .count(),
+        1
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_ends_a_tick_that_could_not_be_started() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    world.service.always(Some(AnswerKind::NotSent));
+    world.start([entry("a", "0 2 * * *")]);
+    world.passes(7 * HOUR).await;
+    assert_eq!(world.ends().await, ["too_late"]);
+    assert_eq!(Reason::from_name("too_late"), Some(Reason::TooLate));
+}

@@ -1,0 +1,991 @@
+//! What every ledger has to do. Each function is one test, run against each ledger by `main.rs`.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pipecron::config::SourceFile;
+use pipecron::domain::request::{SecretRef, Source, SourceParams, Variable, VariableValue};
+use pipecron::domain::retry::Jitter;
+use pipecron::domain::{
+    Answer, AnswerKind, Attempt, Change, EntryState, MarkChange, Missed, Origin, Plan, Reason,
+    Retry, Run, RunRequest, Tick, TickId, TickState, Timestamp,
+};
+use pipecron::ledger::{
+    HistoryQuery, Ledger, LedgerError, MESSAGE_CHARS_MAX, NOTE_CHARS_MAX, PRUNE_ROWS_MAX,
+};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+
+use crate::world::*;
+
+fn assert_refused<T: std::fmt::Debug>(result: Result<T, LedgerError>, word: &str) {
+    match result {
+        Err(error @ LedgerError::Refused { .. }) => {
+            assert!(!error.is_transient());
+            assert_eq!(error.fault(), None);
+            let error = error.to_string();
+            assert!(error.contains(word), "{error}");
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+pub(crate) async fn plans_come_back_in_the_order_of_the_entries(ledger: impl Ledger) {
+    let asked = ["zebra", "ant", "mole"].map(entry);
+    let plans = ledger.decide(asked.to_vec(), |now, entry, state| {
+        assert_eq!(*state, EntryState::default());
+        Plan {
+            wake_at: Some(now),
+            ..plan(&[tick(entry.as_str(), now)])
+        }
+    });
+    let plans = plans.await.unwrap();
+    let decided: Vec<_> = plans
+        .iter()
+        .map(|plan| &plan.changes[0].tick.entry)
+        .collect();
+    assert_eq!(decided, asked.iter().collect::<Vec<_>>());
+    assert!(plans.iter().all(|plan| plan.wake_at == Some(start())));
+    for entry in &asked {
+        assert_eq!(state(&ledger, entry.as_str()).await.open.len(), 1);
+    }
+}
+
+pub(crate) async fn the_time_of_a_decision_is_the_ledgers(ledger: impl Ledger) {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    for _ in 0..3 {
+        let here = Arc::clone(&seen);
+        let decided = ledger.decide(vec![entry("a"), entry("b")], move |now, _, _| {
+            here.lock().unwrap().push(now);
+            Plan::default()
+        });
+        decided.await.unwrap();
+        pass(60).await;
+    }
+    let expected = [0, 0, 60, 60, 120, 120].map(second);
+    assert_eq!(*seen.lock().unwrap(), expected);
+}
+
+pub(crate) async fn no_entries_are_no_decision(ledger: impl Ledger) {
+    let plans = ledger.decide(Vec::new(), |_, _, _| panic!("there is nothing to decide"));
+    assert_eq!(plans.await.unwrap(), Vec::new());
+}
+
+pub(crate) async fn an_entry_named_twice_sees_what_was_decided_first(ledger: impl Ledger) {
+    let plans = ledger.decide(vec![entry("a"), entry("a")], |now, _, state| {
+        match state.open.first() {
+            None => plan(&[tick("a", now)]),
+            Some(open) => plan(&[ended(open, Reason::Withdrawn, now)]),
+        }
+    });
+    assert_eq!(plans.await.unwrap().len(), 2);
+    assert_eq!(state(&ledger, "a").await.open, Vec::new());
+    let history = ledger.history(HistoryQuery::default()).await.unwrap();
+    assert_eq!(
+        history,
+        [ended(&tick("a", start()), Reason::Withdrawn, start())]
+    );
+}
+
+pub(crate) async fn a_decision_sees_what_was_stored(ledger: impl Ledger) {
+    let late = tick("a", second(120));
+    let early = tick("a", second(60));
+    let by_hand = manual("a", second(60), "x7");
+    let over = ended(&tick("a", second(0)), Reason::Started, second(1));
+    put(
+        &ledger,
+        &[late.clone(), by_hand.clone(), over, early.clone()],
+    )
+    .await;
+    put(&ledger, &[tick("a.b", second(60)), tick("b", second(60))]).await;
+    store(&ledger, "a", set_mark(second(90))).await.unwrap();
+    let seen = state(&ledger, "a").await;
+    assert_eq!(seen.mark, Some(mark(second(90))));
+    // Oldest first; of one instant the scheduled one, whose id is the shorter.
+    assert_eq!(seen.open, [early, by_hand, late]);
+    assert_eq!(seen.decided, [60, 120].map(second).into(), "after now");
+}
+
+pub(crate) async fn due_times_after_the_mark_or_now_are_known_as_decided(ledger: impl Ledger) {
+    let ticks = [10, 20, 30, 40].map(|due| tick("a", second(due)));
+    put(&ledger, &ticks).await;
+    put(
+        &ledger,
+        &[manual("a", second(25), "x"), tick("b", second(25))],
+    )
+    .await;
+    pass(20).await;
+    // Without a mark the entry starts from now.
+    assert_eq!(
+        state(&ledger, "a").await.decided,
+        [30, 40].map(second).into()
+    );
+    // Behind now: from there on.
+    store(&ledger, "a", set_mark(second(5))).await.unwrap();
+    assert_eq!(
+        state(&ledger, "a").await.decided,
+        [10, 20, 30, 40].map(second).into()
+    );
+    // The mark's own instant is decided by the mark.
+    store(&ledger, "a", set_mark(second(10))).await.unwrap();
+    assert_eq!(
+        state(&ledger, "a").await.decided,
+        [20, 30, 40].map(second).into()
+    );
+    // Ahead of now, after a clock that was wrong: it will be pulled back, so from now on.
+    store(&ledger, "a", set_mark(second(86_400))).await.unwrap();
+    assert_eq!(
+        state(&ledger, "a").await.decided,
+        [30, 40].map(second).into()
+    );
+    // Ended ones count as well, whatever they ended as.
+    put(&ledger, &[ended(&ticks[3], Reason::Missed, second(20))]).await;
+    assert_eq!(
+        state(&ledger, "a").await.decided,
+        [30, 40].map(second).into()
+    );
+}
+
+pub(crate) async fn a_mark_is_set_kept_moved_and_cleared(ledger: impl Ledger) {
+    assert_eq!(state(&ledger, "a").await.mark, None);
+    store(&ledger, "a", set_mark(second(1))).await.unwrap();
+    store(&ledger, "b", set_mark(second(2))).await.unwrap();
+    store(&ledger, "a", plan(&[tick("a", second(0))]))
+        .await
+        .unwrap();
+    assert_eq!(state(&ledger, "a").await.mark, Some(mark(second(1))));
+    let mut moved = mark(second(-5));
+    moved.schedule = "*/5 * * * * in Europe/Berlin".to_owned();
+    let moving = Plan {
+        mark: MarkChange::Set(moved.clone()),
+        ..Plan::default()
+    };
+    store(&ledger, "a", moving).await.unwrap();
+    assert_eq!(state(&ledger, "a").await.mark, Some(moved));
+    assert_eq!(
+        ledger.marked_entries().await.unwrap(),
+        ["a", "b"].map(entry)
+    );
+    for _ in 0..2 {
+        let clearing = Plan {
+            mark: MarkChange::Clear,
+            ..Plan::default()
+        };
+        store(&ledger, "a", clearing).await.unwrap();
+        assert_eq!(state(&ledger, "a").await.mark, None);
+    }
+    assert_eq!(ledger.marked_entries().await.unwrap(), [entry("b")]);
+}
+
+pub(crate) async fn nothing_of_a_call_is_stored_when_one_decision_is_refused(ledger: impl Ledger) {
+    let there = tick("c", second(0));
+    put(&ledger, [&there]).await;
+    store(&ledger, "b", set_mark(second(-1))).await.unwrap();
+    pass(1).await;
+    let entries = ["a", "b", "c", "d"].map(entry).to_vec();
+    let plans = ledger.decide(entries, |now, entry, _| {
+        let mut again = tick(entry.as_str(), second(0));
+        again.opened_at = now;
+        Plan {
+            mark: MarkChange::Set(mark(now)),
+            ..plan(&[again])
+        }
+    });
+    assert_refused(plans.await, "c@2026-11-24T18:00:00Z");
+    assert_eq!(
+        ledger.history(HistoryQuery::default()).await.unwrap(),
+        [there]
+    );
+    assert_eq!(ledger.marked_entries().await.unwrap(), [entry("b")]);
+    assert_eq!(state(&ledger, "b").await.mark, Some(mark(second(-1))));
+    assert_eq!(state(&ledger, "a").await, EntryState::default());
+    assert_eq!(ledger.open_entries().await.unwrap(), [entry("c")]);
+}
+
+pub(crate) async fn what_is_taken_back_leaves_the_row_as_it_was(ledger: impl Ledger) {
+    let first = tick("a", second(0));
+    put(&ledger, [&first]).await;
+    let before = ledger.story(first.id.clone()).await.unwrap();
+    let sending = sent(&first, second(0));
+    let mut again = tick("a", second(0));
+    again.opened_at = second(9);
+    let mut bad = plan(&[sending.clone(), again]);
+    bad.changes[0].attempt = Some(attempt(&sending, 1, second(0)));
+    assert_refused(store(&ledger, "a", bad).await, "already");
+    assert_eq!(ledger.story(first.id).await.unwrap(), before);
+}
+
+pub(crate) async fn a_tick_is_opened_once(ledger: impl Ledger) {
+    let first = tick("a", second(0));
+    put(&ledger, [&first]).await;
+    // By somebody who did not look.
+    let mut again = first.clone();
+    again.opened_at = second(1);
+    assert_refused(store(&ledger, "a", plan([&again])).await, "a second time");
+    // Under another name.
+    again.id = TickId::from_text("a@another-name");
+    assert_refused(store(&ledger, "a", plan([&again])).await, "a second time");
+    // After it has ended.
+    let over = ended(&first, Reason::Started, second(2));
+    put(&ledger, [&over]).await;
+    assert_refused(store(&ledger, "a", plan([&again])).await, "a second time");
+    again.id = first.id.clone();
+    assert_refused(store(&ledger, "a", plan([&again])).await, "a second time");
+    let again = ended(&again, Reason::Missed, second(3));
+    assert_refused(store(&ledger, "a", plan(&[again])).await, "a second time");
+    // Twice in one plan.
+    let twin = Tick {
+        id: TickId::from_text("b@twin"),
+        ..tick("b", second(0))
+    };
+    assert_refused(
+        store(&ledger, "b", plan(&[tick("b", second(0)), twin])).await,
+        "b@twin",
+    );
+    assert_eq!(
+        ledger.history(HistoryQuery::default()).await.unwrap(),
+        [over]
+    );
+    // Another entry's, and a manual one, may be of the same instant.
+    put(
+        &ledger,
+        &[
+            tick("c", second(0)),
+            manual("a", second(0), "1"),
+            manual("a", second(0), "2"),
+        ],
+    )
+    .await;
+}
+
+pub(crate) async fn an_attempt_is_sent_once_even_at_the_same_instant(ledger: impl Ledger) {
+    let claim = || {
+        let claimed = sent(&tick("a", start()), start());
+        Plan {
+            changes: vec![Change {
+                attempt: Some(attempt(&claimed, 1, start())),
+                tick: claimed,
+            }],
+            ..Plan::default()
+        }
+    };
+    store(&ledger, "a", claim()).await.unwrap();
+    // A second claim that did not look, in a clock that stands still: nothing but the attempt tells them apart.
+    assert_refused(store(&ledger, "a", claim()).await, "attempt 1");
+}
+
+pub(crate) async fn sixteen_deciders_open_a_tick_once(ledger: impl Ledger) {
+    let ledger = Arc::new(ledger);
+    let names: Vec<_> = (0..20)
+        .map(|number| entry(&format!("entry-{number}")))
+        .collect();
+    let deciders = (0..16).map(|_| {
+        let ledger = Arc::clone(&ledger);
+        let names = names.clone();
+        tokio::spawn(async move {
+            let mut opened = 0;
+            for name in names {
+                let plans = ledger.decide(vec![name], |now, entry, state| {
+                    let claimed = sent(&tick(entry.as_str(), second(0)), now);
+                    let is_there = state.mark.is_some() || !state.open.is_empty();
+                    let claim = Plan {
+                        mark: MarkChange::Set(mark(now)),
+                        changes: vec![Change {
+                            attempt: Some(attempt(&claimed, 1, now)),
+                            tick: claimed,
+                        }],
+                        ..Plan::default()
+                    };
+                    if is_there { Plan::default() } else { claim }
+                });
+                opened += plans.await.unwrap()[0].changes.len();
+            }
+            opened
+        })
+    });
+    let deciders: Vec<_> = deciders.collect();
+    let mut opened = 0;
+    for decider in deciders {
+        opened += decider.await.unwrap();
+    }
+    assert_eq!(opened, names.len());
+    assert_eq!(
+        ledger.history(HistoryQuery::default()).await.unwrap().len(),
+        names.len()
+    );
+}
+
+pub(crate) async fn a_decision_about_one_entry_cannot_touch_another(ledger: impl Ledger) {
+    assert_refused(
+        store(&ledger, "a", plan(&[tick("b", second(0))])).await,
+        "tick of b",
+    );
+    // Nor take over a tick of another by its id.
+    put(&ledger, &[tick("b", second(0))]).await;
+    let mut stolen = tick("a", second(0));
+    stolen.id = tick("b", second(0)).id;
+    assert_refused(store(&ledger, "a", plan(&[stolen])).await, "b@");
+    // Nor bring along an attempt of another.
+    let mut bad = plan(&[tick("a", second(0))]);
+    bad.changes[0].attempt = Some(attempt(&tick("b", second(0)), 1, second(0)));
+    assert_refused(store(&ledger, "a", bad).await, "attempt 1 of b@");
+}
+
+pub(crate) async fn what_ended_stays_ended(ledger: impl Ledger) {
+    let first = tick("a", second(0));
+    let over = ended(&first, Reason::TooLate, second(5));
+    put(&ledger, &[first.clone(), over.clone()]).await;
+    assert_refused(store(&ledger, "a", plan([&first])).await, "ended");
+    assert_refused(
+        store(&ledger, "a", plan(&[sent(&first, second(6))])).await,
+        "ended",
+    );
+    assert_eq!(stored(&ledger, &first).await, Some(over.clone()));
+    // Late news may still be written down: a run that started all the same is found in the ledger (P10).
+    let mut late = over;
+    late.run = Some(Run {
+        id: "run-1".to_owned(),
+        queue_id: None,
+        started_at: second(7),
+        outcome: None,
+    });
+    put(&ledger, [&late]).await;
+    assert_eq!(stored(&ledger, &first).await, Some(late));
+}
+
+pub(crate) async fn an_attempt_can_only_be_answered(ledger: impl Ledger) {
+    let sending = sent(&tick("a", second(0)), second(0));
+    let asked = attempt(&sending, 1, second(0));
+    let answered = Attempt {
+        answered_at: Some(second(1)),
+        answer: Some(answer(AnswerKind::Throttled)),
+        ..asked.clone()
+    };
+    let with = |attempt: &Attempt| Plan {
+        changes: vec![Change {
+            tick: sending.clone(),
+            attempt: Some(attempt.clone()),
+        }],
+        ..Plan::default()
+    };
+    store(&ledger, "a", with(&asked)).await.unwrap();
+    let again = Attempt {
+        sent_at: second(1),
+        ..asked.clone()
+    };
+    assert_refused(store(&ledger, "a", with(&again)).await, "only be answered");
+    store(&ledger, "a", with(&answered)).await.unwrap();
+    assert_refused(store(&ledger, "a", with(&asked)).await, "only be answered");
+    // A better answer to the same attempt may come.
+    let better = Attempt {
+        answered_at: Some(second(2)),
+        answer: Some(answer(AnswerKind::Busy)),
+        ..asked
+    };
+    store(&ledger, "a", with(&better)).await.unwrap();
+    let story = ledger.story(sending.id).await.unwrap().unwrap();
+    assert_eq!(story.attempts, [better]);
+}
+
+pub(crate) async fn one_plan_may_answer_an_attempt_and_send_the_next(ledger: impl Ledger) {
+    let first = sent(&tick("a", second(0)), second(0));
+    let mut sending = plan([&first]);
+    sending.changes[0].attempt = Some(attempt(&first, 1, second(0)));
+    store(&ledger, "a", sending).await.unwrap();
+    let mut waiting = first.clone();
+    waiting.state = TickState::Waiting {
+        not_before: second(1),
+    };
+    waiting.refusals = 1;
+    waiting.note = "refused in passing".to_owned();
+    let second_try = sent(&waiting, second(1));
+    let mut both = plan(&[waiting, second_try.clone()]);
+    both.changes[0].attempt = Some(Attempt {
+        answered_at: Some(second(1)),
+        answer: Some(answer(AnswerKind::RefusedInPassing)),
+        ..attempt(&first, 1, second(0))
+    });
+    both.changes[1].attempt = Some(attempt(&second_try, 2, second(1)));
+    store(&ledger, "a", both).await.unwrap();
+    let story = ledger.story(first.id).await.unwrap().unwrap();
+    assert_eq!(story.tick, second_try);
+    let numbers: Vec<_> = story
+        .attempts
+        .iter()
+        .map(|attempt| attempt.number)
+        .collect();
+    assert_eq!(numbers, [1, 2]);
+    let notes: Vec<_> = story.notes.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(notes, ["attempt 1", "refused in passing", "attempt 2"]);
+}
+
+pub(crate) async fn a_decision_that_panics_is_an_error_and_spoils_nothing(ledger: impl Ledger) {
+    let plans = ledger.decide(vec![entry("a"), entry("b")], |now, entry, _| {
+        assert!(entry.as_str() == "a", "a planted mistake");
+        plan(&[tick("a", now)])
+    });
+    assert_refused(plans.await, "a planted mistake");
+    assert_eq!(ledger.open_entries().await.unwrap(), []);
+    put(&ledger, &[tick("a", second(0))]).await;
+}
+
+pub(crate) async fn an_unreadable_multiplier_is_refused(ledger: impl Ledger) {
+    for multiplier in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut bad = tick("a", second(0));
+        bad.retry.multiplier = multiplier;
+        assert_refused(store(&ledger, "a", plan(&[bad])).await, "multiplier");
+    }
+    assert_eq!(state(&ledger, "a").await, EntryState::default());
+}
+
+fn answer(kind: AnswerKind) -> Answer {
+    Answer {
+        kind,
+        status: None,
+        code: None,
+        message: String::new(),
+        request_id: None,
+        retry_after: None,
+        service_clock: None,
+    }
+}
+
+pub(crate) async fn every_answer_comes_back(ledger: impl Ledger) {
+    let kinds = [
+        AnswerKind::Started {
+            run_id: "run-1".to_owned(),
+            queue_id: None,
+        },
+        AnswerKind::Started {
+            run_id: String::new(),
+            queue_id: Some("queue-1".to_owned()),
+        },
+        AnswerKind::NotSent,
+        AnswerKind::Throttled,
+        AnswerKind::Busy,
+        AnswerKind::Unauthorized,
+        AnswerKind::Refused,
+        AnswerKind::RefusedInPassing,
+        AnswerKind::Doubtful,
+    ];
+    let mut now = tick("a", second(0));
+    let mut expected = Vec::new();
+    for kind in kinds {
+        for is_full in [true, false] {
+            now = sent(&now, second(1));
+            let full = Answer {
+                status: Some(429),
+                code: Some("APIGW.0308".to_owned()),
+                message: "ключ \"\\ 日本\n\u{0}".to_owned(),
+                request_id: Some("18e2".to_owned()),
+                retry_after: Some(Duration::new(7, 123_456_789)),
+                service_clock: Some(second(2) + chrono::TimeDelta::nanoseconds(1)),
+                kind: kind.clone(),
+            };
+            let answered = Attempt {
+                answered_at: Some(second(3)),
+                answer: Some(if is_full { full } else { answer(kind.clone()) }),
+                ..attempt(&now, now.attempts, second(1))
+            };
+            let mut answering = plan([&now]);
+            answering.changes[0].attempt = Some(answered.clone());
+            store(&ledger, "a", answering).await.unwrap();
+            expected.push(answered);
+        }
+    }
+    let story = ledger.story(now.id).await.unwrap().unwrap();
+    assert_eq!(story.attempts, expected);
+}
+
+pub(crate) async fn a_run_and_its_outcome_are_kept(ledger: impl Ledger) {
+    let mut now = tick("a", second(0));
+    let mut run = Run {
+        id: "run-1".to_owned(),
+        queue_id: Some("queue-1".to_owned()),
+        started_at: second(4),
+        outcome: None,
+    };
+    put(&ledger, [&now]).await;
+    now = ended(&now, Reason::Started, second(4));
+    now.run = Some(run.clone());
+    put(&ledger, [&now]).await;
+    assert_eq!(stored(&ledger, &now).await, Some(now.clone()));
+    run.queue_id = None;
+    run.outcome = Some("COMPLETED".to_owned());
+    now.run = Some(run);
+    put(&ledger, [&now]).await;
+    assert_eq!(stored(&ledger, &now).await, Some(now.clone()));
+    assert_eq!(
+        ledger.history(HistoryQuery::default()).await.unwrap(),
+        [now.clone()]
+    );
+    // What the service gave out twice is written down twice.
+    let twin = Tick {
+        run: now.run.clone(),
+        ..ended(&tick("b", second(0)), Reason::Started, second(4))
+    };
+    put(&ledger, [&twin]).await;
+    now.run = None;
+    put(&ledger, [&now]).await;
+    assert_eq!(stored(&ledger, &now).await, Some(now));
+    assert_eq!(stored(&ledger, &twin).await, Some(twin));
+}
+
+pub(crate) async fn a_row_stands_for_missed_ticks(ledger: impl Ledger) {
+    for (name, at_least, count) in [
+        ("a", true, u64::from(u32::MAX) + 1),
+        ("b", false, 1),
+        ("c", true, u64::MAX),
+    ] {
+        let mut row = ended(&tick(name, second(3_600)), Reason::Missed, second(3_601));
+        row.missed = Some(Missed {
+            count,
+            at_least,
+            from: second(-3_600),
+            to: second(3_600),
+        });
+        put(&ledger, [&row]).await;
+        assert_eq!(stored(&ledger, &row).await, Some(row));
+    }
+}
+
+pub(crate) async fn requests_come_back_as_they_were_and_hold_no_secret(ledger: impl Ledger) {
+    let mut full = tick("a", second(0));
+    full.request = RunRequest {
+        sources: Some(vec![
+            Source {
+                kind: "code".to_owned(),
+                params: Some(SourceParams {
+                    git_type: "codehub".to_owned(),
+                    build_params: Some(Default::default()),
+                    change_request_ids: Some(vec!["1".to_owned()]),
+                    ..SourceParams::default()
+                }),
+            },
+            Source::default(),
+        ]),
+        description: Some("nightly 夜 \"quoted\"\n".to_owned()),
+        variables: Some(vec![
+            Variable {
+                name: "MODE".to_owned(),
+                value: VariableValue::Value("1.10".to_owned()),
+            },
+            Variable {
+                name: "TOKEN".to_owned(),
+                value: VariableValue::Secret(SecretRef::Env("CI_TOKEN".to_owned())),
+            },
+            Variable {
+                name: "KEY".to_owned(),
+                value: VariableValue::Secret(SecretRef::File("/run/key".into())),
+            },
+            Variable {
+                name: "SK".to_owned(),
+                value: VariableValue::Secret(SecretRef::Credential("sk".to_owned())),
+            },
+        ]),
+        choose_jobs: Some(Vec::new()),
+        choose_stages: Some(vec!["1".to_owned(), String::new()]),
+        sub_hook: Some(false),
+        execution_plan_id: Some(String::new()),
+        ..full.request
+    };
+    put(&ledger, [&full]).await;
+    assert_eq!(stored(&ledger, &full).await, Some(full.clone()));
+    assert_eq!(state(&ledger, "a").await.open, [full]);
+}
+
+pub(crate) async fn long_notes_and_messages_are_cut(ledger: impl Ledger) {
+    let mut wordy = sent(&tick("a", second(0)), second(0));
+    wordy.note = "ä".repeat(NOTE_CHARS_MAX + 1);
+    let mut message = answer(AnswerKind::Refused);
+    message.message = "ß".repeat(MESSAGE_CHARS_MAX * 3);
+    let mut wordy_plan = plan([&wordy]);
+    wordy_plan.changes[0].attempt = Some(Attempt {
+        answered_at: Some(second(1)),
+        answer: Some(message),
+        ..attempt(&wordy, 1, second(0))
+    });
+    let given = store(&ledger, "a", wordy_plan).await.unwrap();
+    let story = ledger.story(wordy.id).await.unwrap().unwrap();
+    assert_eq!(story.tick.note.chars().count(), NOTE_CHARS_MAX);
+    assert!(story.tick.note.ends_with("ä…"));
+    assert_eq!(story.notes, [(start(), story.tick.note.clone())]);
+    let message = &story.attempts[0].answer.as_ref().unwrap().message;
+    assert_eq!(message.chars().count(), MESSAGE_CHARS_MAX);
+    assert_eq!(
+        given.changes[0].tick, story.tick,
+        "what is given back is what is stored"
+    );
+}
+
+pub(crate) async fn the_history_is_filtered_and_newest_first(ledger: impl Ledger) {
+    let a1 = ended(&tick("a", second(10)), Reason::Started, second(11));
+    let a2 = ended(&tick("a", second(20)), Reason::Refused, second(21));
+    let a3 = tick("a", second(30));
+    let b2 = sent(&tick("b", second(20)), second(20));
+    let c2 = ended(&manual("c", second(20), "x"), Reason::Started, second(22));
+    put(
+        &ledger,
+        &[a3.clone(), c2.clone(), b2.clone(), a1.clone(), a2.clone()],
+    )
+    .await;
+    let all = HistoryQuery::default();
+    let entries = |names: &[&str]| HistoryQuery {
+        entries: names.iter().map(|name| entry(name)).collect(),
+        ..HistoryQuery::default()
+    };
+    let state = |word: &str| HistoryQuery {
+        state: Some(word.to_owned()),
+        ..HistoryQuery::default()
+    };
+    let reason = |reason| HistoryQuery {
+        reason: Some(reason),
+        ..HistoryQuery::default()
+    };
+    let between = |since: Option<i64>, until: Option<i64>| HistoryQuery {
+        since: since.map(second),
+        until: until.map(second),
+        ..HistoryQuery::default()
+    };
+    let limit = |limit| HistoryQuery {
+        limit: Some(limit),
+        ..HistoryQuery::default()
+    };
+    let mut mixed = entries(&["a", "b"]);
+    mixed.state = Some("ended".to_owned());
+    mixed.since = Some(second(15));
+    mixed.limit = Some(1);
+    let table: Vec<(HistoryQuery, Vec<&Tick>)> = vec![
+        (all, vec![&a3, &a2, &b2, &c2, &a1]),
+        (entries(&["a"]), vec![&a3, &a2, &a1]),
+        (entries(&["c", "b", "c"]), vec![&b2, &c2]),
+        (entries(&["nobody"]), vec![]),
+        (state("ended"), vec![&a2, &c2, &a1]),
+        (state("sent"), vec![&b2]),
+        (state("waiting"), vec![&a3]),
+        (state("no such state"), vec![]),
+        (reason(Reason::Started), vec![&c2, &a1]),
+        (reason(Reason::Missed), vec![]),
+        (between(Some(20), None), vec![&a3, &a2, &b2, &c2]),
+        (between(None, Some(20)), vec![&a1]),
+        (between(Some(20), Some(30)), vec![&a2, &b2, &c2]),
+        (between(Some(30), Some(20)), vec![]),
+        (limit(0), vec![]),
+        (limit(2), vec![&a3, &a2]),
+        (limit(u32::MAX), vec![&a3, &a2, &b2, &c2, &a1]),
+        (mixed, vec![&a2]),
+    ];
+    for (query, expected) in table {
+        let found = ledger.history(query.clone()).await.unwrap();
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{query:?}");
+    }
+}
+
+pub(crate) async fn the_history_is_read_page_by_page(ledger: impl Ledger) {
+    // Many of one instant: pages break within it.
+    let mut ticks: Vec<_> = (0..10)
+        .map(|number| tick(&format!("e{number}"), second(5)))
+        .collect();
+    ticks.extend((0..7).map(|number| tick("e0", second(10 + number))));
+    put(&ledger, &ticks).await;
+    let all = ledger.history(HistoryQuery::default()).await.unwrap();
+    assert_eq!(all.len(), ticks.len());
+    let mut pages = Vec::new();
+    let mut query = HistoryQuery {
+        limit: Some(3),
+        ..HistoryQuery::default()
+    };
+    loop {
+        let page = ledger.history(query.clone()).await.unwrap();
+        let Some(last) = page.last() else { break };
+        query.after = Some((last.due, last.id.clone()));
+        pages.extend(page);
+    }
+    assert_eq!(pages, all);
+}
+
+pub(crate) async fn a_story_tells_everything_about_a_tick(ledger: impl Ledger) {
+    let unknown = TickId::from_text("nobody@2026-11-24T18:00:00Z");
+    assert_eq!(ledger.story(unknown).await.unwrap(), None);
+    let waiting = tick("a", second(0));
+    put(&ledger, &[waiting.clone(), tick("b", second(0))]).await;
+    pass(1).await;
+    let sending = sent(&waiting, second(1));
+    let mut claim = plan([&sending]);
+    claim.changes[0].attempt = Some(attempt(&sending, 1, second(1)));
+    store(&ledger, "a", claim).await.unwrap();
+    let story = ledger.story(waiting.id.clone()).await.unwrap().unwrap();
+    assert_eq!(story.tick, sending);
+    assert_eq!(story.attempts, [attempt(&sending, 1, second(1))]);
+    let notes = [
+        (second(0), "due".to_owned()),
+        (second(1), "attempt 1".to_owned()),
+    ];
+    assert_eq!(story.notes, notes);
+}
+
+pub(crate) async fn pruning_forgets_what_ended_long_ago_and_nothing_else(ledger: impl Ledger) {
+    let old = sent(&tick("a", second(-100)), second(-100));
+    let mut claim = plan([&old]);
+    claim.changes[0].attempt = Some(attempt(&old, 1, second(-100)));
+    store(&ledger, "a", claim).await.unwrap();
+    let mut old = ended(&old, Reason::Started, second(-90));
+    old.run = Some(Run {
+        id: "run".to_owned(),
+        queue_id: None,
+        started_at: second(-90),
+        outcome: None,
+    });
+    let open = tick("a", second(-80));
+    let recent = ended(&tick("a", second(-70)), Reason::Started, second(0));
+    // Ended by a clock that was wrong, still to come by the right one: forgotten it could be opened again.
+    let ahead = ended(&tick("a", second(500)), Reason::Started, second(-95));
+    let edge = ended(&tick("a", second(-60)), Reason::Started, second(-10));
+    put(
+        &ledger,
+        &[
+            old.clone(),
+            open.clone(),
+            recent.clone(),
+            ahead.clone(),
+            edge.clone(),
+        ],
+    )
+    .await;
+    store(&ledger, "a", set_mark(second(-50))).await.unwrap();
+    assert_eq!(ledger.prune(second(-10)).await.unwrap(), 1);
+    assert_eq!(ledger.prune(second(-10)).await.unwrap(), 0);
+    assert_eq!(ledger.story(old.id.clone()).await.unwrap(), None);
+    let kept = ledger.history(HistoryQuery::default()).await.unwrap();
+    assert_eq!(kept, [ahead, edge, recent, open]);
+    assert_eq!(state(&ledger, "a").await.mark, Some(mark(second(-50))));
+    // The same tick made anew begins an empty story.
+    let mut again = old;
+    again.opened_at = second(0);
+    again.run = None;
+    put(&ledger, [&again]).await;
+    let story = ledger.story(again.id.clone()).await.unwrap().unwrap();
+    assert_eq!(
+        (story.attempts.len(), story.notes.len(), story.tick),
+        (0, 1, again)
+    );
+}
+
+pub(crate) async fn pruning_works_through_any_number(ledger: impl Ledger) {
+    let count = i64::from(PRUNE_ROWS_MAX) * 2 + 1;
+    let ticks: Vec<_> = (0..count)
+        .map(|number| ended(&tick("a", second(number)), Reason::Started, second(number)))
+        .collect();
+    store(&ledger, "a", plan(&ticks)).await.unwrap();
+    assert_eq!(
+        ledger.prune(second(count - 1)).await.unwrap(),
+        count as u64 - 1
+    );
+    assert_eq!(
+        ledger.history(HistoryQuery::default()).await.unwrap().len(),
+        1
+    );
+}
+
+pub(crate) async fn the_last_good_configuration_is_kept_by_key(ledger: impl Ledger) {
+    let file = |path: &str, text: &str| SourceFile {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    };
+    let key = || "/etc/pipecron".to_owned();
+    assert_eq!(ledger.last_config(key()).await.unwrap(), None);
+    let first = vec![
+        file("/etc/pipecron/b.yaml", "ü: \"\u{0}\""),
+        file("/etc/pipecron/a.yaml", ""),
+    ];
+    ledger.keep_config(key(), first.clone()).await.unwrap();
+    ledger
+        .keep_config("other".to_owned(), Vec::new())
+        .await
+        .unwrap();
+    let kept = ledger.last_config(key()).await.unwrap().unwrap();
+    assert_eq!((kept.loaded_at, kept.files), (start(), first));
+    pass(60).await;
+    let second_load = vec![file("c.yaml", &"x".repeat(100_000))];
+    ledger
+        .keep_config(key(), second_load.clone())
+        .await
+        .unwrap();
+    let kept = ledger.last_config(key()).await.unwrap().unwrap();
+    assert_eq!((kept.loaded_at, kept.files), (second(60), second_load));
+    let other = ledger
+        .last_config("other".to_owned())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((other.loaded_at, other.files), (start(), Vec::new()));
+}
+
+pub(crate) async fn the_newest_due_time_is_that_of_a_scheduled_row(ledger: impl Ledger) {
+    assert_eq!(ledger.newest_due().await.unwrap(), None);
+    put(&ledger, &[manual("a", second(99), "x")]).await;
+    assert_eq!(ledger.newest_due().await.unwrap(), None);
+    put(
+        &ledger,
+        &[
+            tick("z", second(5)),
+            ended(&tick("a", second(7)), Reason::Missed, second(8)),
+            tick("m", second(6)),
+        ],
+    )
+    .await;
+    assert_eq!(ledger.newest_due().await.unwrap(), Some(second(7)));
+}
+
+pub(crate) async fn entries_with_open_ticks_are_known(ledger: impl Ledger) {
+    assert_eq!(ledger.open_entries().await.unwrap(), []);
+    put(
+        &ledger,
+        &[
+            tick("b", second(1)),
+            tick("b", second(2)),
+            sent(&tick("a", second(1)), second(1)),
+            manual("c", second(1), "x"),
+        ],
+    )
+    .await;
+    put(
+        &ledger,
+        &[ended(&tick("d", second(1)), Reason::Missed, second(1))],
+    )
+    .await;
+    assert_eq!(
+        ledger.open_entries().await.unwrap(),
+        ["a", "b", "c"].map(entry)
+    );
+    let over = ended(
+        &sent(&tick("a", second(1)), second(1)),
+        Reason::Started,
+        second(3),
+    );
+    put(&ledger, &[over]).await;
+    assert_eq!(ledger.open_entries().await.unwrap(), ["b", "c"].map(entry));
+}
+
+pub(crate) async fn the_id_is_eight_letters(ledger: impl Ledger) {
+    let id = ledger.id();
+    assert!(
+        id.len() == 8 && id.bytes().all(|letter| letter.is_ascii_alphabetic()),
+        "{id}"
+    );
+}
+
+// --- whatever a tick is, it comes back the same ---
+
+fn instants() -> impl Strategy<Value = Timestamp> {
+    // From 1677 to 2262, to the nanosecond.
+    any::<i64>().prop_map(chrono::DateTime::from_timestamp_nanos)
+}
+
+fn states() -> impl Strategy<Value = TickState> {
+    prop_oneof![
+        instants().prop_map(|not_before| TickState::Waiting { not_before }),
+        instants().prop_map(|at| TickState::Sent { at }),
+        (prop::sample::select(&Reason::ALL[..]), instants())
+            .prop_map(|(reason, at)| TickState::Ended { reason, at }),
+    ]
+}
+
+fn retries() -> impl Strategy<Value = Retry> {
+    (
+        any::<(u32, Duration, Duration)>(),
+        any::<f64>(),
+        any::<bool>(),
+    )
+        .prop_filter("it would be refused", |(_, multiplier, _)| {
+            multiplier.is_finite()
+        })
+        .prop_map(
+            |((max_attempts, initial_backoff, max_backoff), multiplier, is_full)| Retry {
+                max_attempts,
+                initial_backoff,
+                max_backoff,
+                multiplier,
+                jitter: if is_full { Jitter::Full } else { Jitter::None },
+            },
+        )
+}
+
+fn runs() -> impl Strategy<Value = Run> {
+    (
+        ".*",
+        any::<Option<String>>(),
+        instants(),
+        any::<Option<String>>(),
+    )
+        .prop_map(|(id, queue_id, started_at, outcome)| Run {
+            id,
+            queue_id,
+            started_at,
+            outcome,
+        })
+}
+
+fn missed() -> impl Strategy<Value = Missed> {
+    (any::<u64>(), any::<bool>(), instants(), instants()).prop_map(|(count, at_least, from, to)| {
+        Missed {
+            count,
+            at_least,
+            from,
+            to,
+        }
+    })
+}
+
+prop_compose! {
+    pub(crate) fn ticks()(
+        instants in [instants(), instants(), instants()],
+        is_manual in any::<bool>(),
+        description in any::<Option<String>>(),
+        variable in ".*",
+        retry in retries(),
+        state in states(),
+        counts in any::<[u32; 3]>(),
+        run in prop::option::of(runs()),
+        missed in prop::option::of(missed()),
+        note in ".{0,50}",
+    ) -> Tick {
+        let [due, opened_at, deadline] = instants;
+        let base = tick("any", due);
+        let request = RunRequest {
+            description,
+            variables: Some(vec![Variable {
+                name: "V".to_owned(),
+                value: VariableValue::Value(variable),
+            }]),
+            ..base.request.clone()
+        };
+        Tick {
+            origin: if is_manual { Origin::Manual } else { Origin::Scheduled },
+            opened_at, deadline, request, retry, state, run, missed, note,
+            attempts: counts[0], refusals: counts[1], holds: counts[2],
+            ..base
+        }
+    }
+}
+
+/// Stores each of many ticks and reads it back in every way there is.
+pub(crate) async fn any_tick_comes_back_the_same(ledger: impl Ledger) {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    for number in 0..300 {
+        let mut any = ticks().new_tree(&mut runner).unwrap().current();
+        let name = format!("e{number}");
+        any.entry = entry(&name);
+        any.id = TickId::from_text(&format!("{name}@{}", any.due));
+        put(&ledger, [&any]).await;
+        assert_eq!(stored(&ledger, &any).await.as_ref(), Some(&any));
+        let open = state(&ledger, &name).await.open;
+        assert_eq!(open.len(), usize::from(!any.state.is_ended()));
+        assert!(open.iter().all(|open| *open == any));
+        let query = HistoryQuery {
+            entries: vec![entry(&name)],
+            ..HistoryQuery::default()
+        };
+        assert_eq!(ledger.history(query).await.unwrap(), [any]);
+    }
+}

@@ -1,0 +1,521 @@
+//! The built binary, as people run it: signals, restarts, broken files, a second daemon.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what is wrong by failing"
+)]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Longest wait for something that should come at once, on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A directory with a configuration and a ledger.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        place.write(&schedules("tick", "first"));
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, yaml: &str) {
+        std::fs::write(self.path("pipecron.yaml"), yaml).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipecron"));
+        // Nothing of the tester's own settings may reach it.
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PIPECRON_"))
+        {
+            command.env_remove(name);
+        }
+        command
+            .args(arguments)
+            .env("PIPECRON_CONFIG", self.path("pipecron.yaml"));
+        command.env(
+            "PIPECRON_LEDGER",
+            format!("sqlite://{}", self.path("ledger.db").display()),
+        );
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn daemon(&self, arguments: &[&str]) -> Daemon {
+        let mut all = vec!["daemon"];
+        all.extend(arguments);
+        Daemon::spawn(self.command(&all))
+    }
+
+    fn history(&self) -> Vec<Value> {
+        let output = self.run(&["history", "--json"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// An entry that is due every second, and one that is not due for a year or more.
+fn schedules(name: &str, description: &str) -> String {
+    format!(
+        r#"accounts:
+  main: {{ region: cn-north-4, credentials: {{ ak: {{ env: PIPECRON_TEST_NOT_SET }}, sk: {{ env: PIPECRON_TEST_NOT_SET }} }} }}
+schedules:
+  {name}:
+    cron: "* * * * * *"
+    allow_subminute: true
+    project_id: 54f90b75fc1447b1b65e8d3a9f77923d
+    pipeline_id: e5460d1d403146a1935c2d4b68ef506c
+    description: {description}
+  by-hand:
+    cron: "@manually"
+    project_id: 54f90b75fc1447b1b65e8d3a9f77923d
+    pipeline_id: e5460d1d403146a1935c2d4b68ef506c
+"#
+    )
+}
+
+/// A running program and its log. Killed when it is dropped.
+struct Daemon {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Daemon {
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (tell, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if tell.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            child,
+            lines,
+            seen: Vec::new(),
+        }
+    }
+
+    /// The next line that contains all of `words`.
+    fn says(&mut self, words: &[&str]) -> String {
+        loop {
+            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+                panic!("never said {words:?}; said:\n{}", self.seen.join("\n"));
+            };
+            self.seen.push(line.clone());
+            if words.iter().all(|word| line.contains(word)) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end and gives everything that was said.
+    fn ends(mut self) -> (ExitStatus, String) {
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.seen.push(line);
+        }
+        (self.child.wait().unwrap(), self.seen.join("\n"))
+    }
+
+    fn stop(self) -> (ExitStatus, String) {
+        self.signal(Signal::TERM);
+        self.ends()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn field<'a>(line: &'a str, name: &str) -> &'a str {
+    let start = line
+        .find(&format!("{name}=\""))
+        .map(|at| at + name.len() + 2)
+        .unwrap();
+    line[start..].split('"').next().unwrap()
+}
+
+#[test]
+fn a_run_starts_and_its_id_is_in_the_log_and_in_the_history() {
+    let place = Place::new();
+    let mut daemon = place.daemon(&["--sandbox"]);
+    let line = daemon.says(&["run_id="]);
+    for name in ["entry", "tick", "run_id", "pipeline_id", "request_id"] {
+        assert!(!field(&line, name).is_empty(), "{line}");
+    }
+    assert!(line.contains("attempt=1"), "{line}");
+    let row = place
+        .history()
+        .into_iter()
+        .find(|row| row["run_id"] == field(&line, "run_id"))
+        .unwrap();
+    assert_eq!(
+        (&row["tick"], &row["entry"]),
+        (&field(&line, "tick").into(), &"tick".into())
+    );
+    assert_eq!(
+        (&row["state"], &row["reason"], &row["attempts"]),
+        (&"ended".into(), &"started".into(), &1.into())
+    );
+    assert!(row["outcome"].is_null() && row["due"].as_str().unwrap().ends_with('Z'));
+    let (status, log) = daemon.stop();
+    assert!(
+        status.success() && log.contains("SIGTERM from process") && log.contains("stopped"),
+        "{log}"
+    );
+}
+
+#[test]
+fn good_reload_bad_reload_stop_and_restart() {
+    let place = Place::new();
+    let mut daemon = place.daemon(&["--sandbox"]);
+    daemon.says(&["run_id="]);
+    place.write(&schedules("tock", "second"));
+    daemon.signal(Signal::HUP);
+    daemon.says(&["entry removed", "entry=\"tick\""]);
+    daemon.says(&["entry added", "entry=\"tock\""]);
+    daemon.says(&["run_id=", "entry=\"tock\""]);
+
+    place.write(&schedules("tock", "second").replace("allow_subminute", "alow_subminute"));
+    daemon.signal(Signal::HUP);
+    let problem = daemon.says(&["alow_subminute"]);
+    assert!(
+        problem.contains("pipecron.yaml:6:5") && problem.contains("allow_subminute"),
+        "{problem}"
+    );
+    daemon.says(&["reload refused"]);
+    daemon.says(&["run_id=", "entry=\"tock\""]);
+
+    let (status, _) = daemon.stop();
+    assert!(status.success());
+    let before = place.history();
+    // The files are still broken: the last good set is used, loudly.
+    let mut daemon = place.daemon(&["--sandbox"]);
+    daemon.says(&["ERROR", "alow_subminute"]);
+    daemon.says(&["ERROR", "last good configuration"]);
+    daemon.says(&["run_id=", "entry=\"tock\""]);
+    daemon.stop();
+    let after = place.history();
+    assert!(after.len() > before.len());
+    let ticks: std::collections::BTreeSet<&str> = after
+        .iter()
+        .map(|row| row["tick"].as_str().unwrap())
+        .collect();
+    assert_eq!(ticks.len(), after.len(), "no tick twice");
+
+    let (status, log) = place.daemon(&["--sandbox", "--strict"]).ends();
+    assert_eq!(status.code(), Some(1), "{log}");
+}
+
+#[test]
+fn broken_files_at_the_first_start_are_refused_with_their_places() {
+    let place = Place::new();
+    place.write("schedules:\n  x:\n    cron: '61 * * * *'\n    timezon: UTC\n");
+    let (status, log) = place.daemon(&["--sandbox"]).ends();
+    assert_eq!(status.code(), Some(1));
+    assert!(
+        log.contains("pipecron.yaml:3")
+            && log.contains("pipecron.yaml:4")
+            && log.contains("timezone"),
+        "{log}"
+    );
+    assert!(
+        !place.path("ledger.db").exists(),
+        "nothing is made before there is something to do"
+    );
+    let check = place.run(&["check"]);
+    assert_eq!(check.status.code(), Some(1));
+    assert!(
+        text(&check.stderr).contains("61"),
+        "{}",
+        text(&check.stderr)
+    );
+}
+
+#[test]
+fn a_second_daemon_on_a_ledger_exits_and_names_the_first() {
+    let place = Place::new();
+    let mut first = place.daemon(&["--sandbox"]);
+    first.says(&["run_id="]);
+    let (status, log) = place.daemon(&["--sandbox"]).ends();
+    assert_eq!(status.code(), Some(1));
+    assert!(
+        log.contains(&format!("process {}", first.child.id())),
+        "{log}"
+    );
+    let trigger = place.run(&["trigger", "by-hand", "--sandbox"]);
+    assert_eq!(trigger.status.code(), Some(1));
+    let said = text(&trigger.stderr);
+    assert!(
+        said.contains(&first.child.id().to_string()) && said.contains("control socket"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_trigger_without_a_daemon_prints_the_run_id_and_writes_it_down() {
+    let place = Place::new();
+    let output = place.run(&["trigger", "by-hand", "--sandbox", "-v", "MODE=full"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let run_id = text(&output.stdout).trim().to_owned();
+    assert_eq!(run_id.len(), 32, "{run_id}");
+    let rows = place.history();
+    assert_eq!(
+        (rows.len(), &rows[0]["run_id"], &rows[0]["origin"]),
+        (1, &run_id.as_str().into(), &"manual".into())
+    );
+    let show = place.run(&["show", rows[0]["tick"].as_str().unwrap()]);
+    let story = text(&show.stdout);
+    assert!(
+        story.contains(&run_id) && story.contains("triggered by hand"),
+        "{story}"
+    );
+    let unknown = place.run(&["trigger", "by-hnd", "--sandbox"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(
+        text(&unknown.stderr).contains("did you mean \"by-hand\""),
+        "{}",
+        text(&unknown.stderr)
+    );
+}
+
+#[test]
+fn a_dry_run_shows_the_exact_request_and_no_secret() {
+    let place = Place::new();
+    let output = place.run(&["trigger", "tick", "--dry-run", "--json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let request: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(request["method"], "POST");
+    assert_eq!(
+        request["url"],
+        "https://cloudpipeline-ext.cn-north-4.myhuaweicloud.com/v5/54f90b75fc1447b1b65e8d3a9f77923d/api/pipelines/e5460d1d403146a1935c2d4b68ef506c/run"
+    );
+    let description = request["body"]["description"].as_str().unwrap();
+    assert!(
+        description.starts_with("first [pipecron ") && description.ends_with(']'),
+        "{description}"
+    );
+    assert!(request["headers"].is_object());
+    assert!(
+        !place.path("ledger.db").exists(),
+        "a dry run leaves nothing behind"
+    );
+}
+
+#[test]
+fn killed_again_and_again_each_tick_has_one_run() {
+    let place = Place::new();
+    let mut sandbox = Daemon::spawn(place.command(&["sandbox", "--listen", "127.0.0.1:0"]));
+    let line = sandbox.says(&["http://127.0.0.1:"]);
+    let start = line.find("http://").unwrap();
+    let url: String = line[start..]
+        .chars()
+        .take_while(|c| !c.is_whitespace() && !matches!(c, ';' | ',' | '"'))
+        .collect();
+    std::fs::write(place.path("sk"), "sandbox-secret-key\n").unwrap();
+    let account = format!(
+        "accounts:\n  main: {{ endpoint: '{url}', credentials: {{ ak: SANDBOXACCESSKEY0001, sk: {{ file: '{}' }} }} }}\n",
+        place.path("sk").display()
+    );
+    let entries = schedules("tick", "first");
+    place.write(&format!(
+        "{account}{}",
+        &entries[entries.find("schedules:").unwrap()..]
+    ));
+    for _ in 0..5 {
+        let mut daemon = place.daemon(&[]);
+        daemon.says(&["run_id="]);
+        daemon.signal(Signal::KILL);
+        daemon.ends();
+    }
+    let mut daemon = place.daemon(&[]);
+    daemon.says(&["run_id="]);
+    daemon.stop();
+    let runs = get(&format!("{url}/sandbox/runs"));
+    let runs: Value = serde_json::from_str(&runs).unwrap();
+    let runs = runs.as_array().or_else(|| runs["runs"].as_array()).unwrap();
+    let mut markers: Vec<&str> = runs
+        .iter()
+        .map(|run| run["description"].as_str().unwrap())
+        .collect();
+    markers.sort_unstable();
+    let count = markers.len();
+    markers.dedup();
+    assert_eq!(markers.len(), count, "no tick has two runs");
+    let rows = place.history();
+    let known: Vec<&str> = rows
+        .iter()
+        .filter_map(|row| row["run_id"].as_str())
+        .collect();
+    let unknown = rows.iter().filter(|row| row["reason"] == "unknown").count();
+    assert!(
+        count >= known.len() && count <= known.len() + unknown,
+        "{count} runs, {} known, {unknown} unknown",
+        known.len()
+    );
+}
+
+/// What a GET on loopback answers.
+fn get(url: &str) -> String {
+    use std::io::{Read, Write};
+    let (host, path) = url
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once('/')
+        .unwrap();
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    write!(stream, "GET /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn json_lines_and_daily_files_hold_the_same_and_are_whole_at_exit() {
+    let place = Place::new();
+    let logs = place.path("logs");
+    let mut daemon = place.daemon(&[
+        "--sandbox",
+        "--log-format",
+        "json",
+        "--log-dir",
+        logs.to_str().unwrap(),
+    ]);
+    let line = daemon.says(&["run_id"]);
+    let parsed: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&parsed["entry"], &parsed["attempt"]),
+        (&"tick".into(), &1.into())
+    );
+    let (_, log) = daemon.stop();
+    // Each of the two stamps a line itself.
+    let told = |text: &str| -> Vec<Value> {
+        let without_stamp = |line: &str| {
+            let mut line: Value = serde_json::from_str(line).unwrap();
+            line.as_object_mut().unwrap().remove("timestamp").unwrap();
+            line
+        };
+        text.lines().map(without_stamp).collect()
+    };
+    let file = std::fs::read_to_string(only_file(&logs)).unwrap();
+    assert_eq!(told(&file), told(&log));
+    assert_eq!(told(&log).last().unwrap()["message"], "stopped");
+}
+
+fn only_file(directory: &Path) -> PathBuf {
+    let files: Vec<PathBuf> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|item| item.unwrap().path())
+        .collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    files[0].clone()
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let place = Place::new();
+    let mut daemon = place.daemon(&["--sandbox"]);
+    for _ in 0..3 {
+        daemon.says(&["run_id="]);
+    }
+    daemon.stop();
+    let mut history = place
+        .command(&["history", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(history.stdout.take());
+    let output = history.wait_with_output().unwrap();
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn next_of_a_pattern_prints_what_scripts_expect() {
+    let place = Place::new();
+    let next = |arguments: &[&str]| {
+        let mut all = vec!["next", "--json", "--at", "2027-03-27T12:00:00Z"];
+        all.extend(arguments);
+        let output = place.run(&all);
+        (
+            output.status.code(),
+            serde_json::from_slice::<Value>(&output.stdout).unwrap(),
+        )
+    };
+    let (code, answer) = next(&[
+        "--cron",
+        "30 2 * * *",
+        "--timezone",
+        "Europe/Berlin",
+        "-n",
+        "2",
+    ]);
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        answer,
+        serde_json::json!({ "next": ["2027-03-28T03:00:00+02:00", "2027-03-29T02:30:00+02:00"] })
+    );
+    let (code, answer) = next(&["--cron", "-1 * * * *"]);
+    assert_eq!(
+        (code, &answer["error"]["field"]),
+        (Some(1), &"minute".into())
+    );
+    assert!(
+        answer["error"]["message"].is_string() && answer["error"]["span"].is_array(),
+        "{answer}"
+    );
+    let (code, answer) = next(&["--cron", "* * * * *", "--timezone", "Europe/Berln"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        answer["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("Europe/Berlin"),
+        "{answer}"
+    );
+}
