@@ -20,6 +20,7 @@ mod check;
 mod credentials;
 mod entry;
 mod excerpt;
+mod hidden;
 mod problem;
 pub mod regions;
 mod render;

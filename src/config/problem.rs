@@ -12,7 +12,8 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::SourceFile;
-use super::excerpt::{self, Hidden};
+use super::excerpt;
+use super::hidden::Hidden;
 
 /// So many problems are kept; of more, only the number. Nobody reads them, and a broken 60 MB file must not fill the memory.
 pub const PROBLEMS_MAX: usize = 10_000;

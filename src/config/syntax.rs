@@ -229,7 +229,7 @@ impl<'s> Here<'s> {
         };
         // What is repeated in the advice could be a secret.
         let line_end = self.line_start + self.line.len();
-        let secret = super::excerpt::looks_secret(self.source, self.line_start, line_end);
+        let secret = super::hidden::looks_secret(self.source, self.line_start, line_end);
         let help = if secret { "quote it".to_owned() } else { help };
         Finding::error(Kind::Syntax, at, message).help(help)
     }

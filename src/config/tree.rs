@@ -192,6 +192,15 @@ impl<'t> Value<'t> {
         }
     }
 
+    /// Its text, if it is one.
+    pub(super) fn text(self) -> Option<&'t str> {
+        if let Shape::Text(text) = self.shape() {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
     /// Whether it is absent.
     pub(super) fn is_null(self) -> bool {
         matches!(self.shape(), Shape::Null)
@@ -262,6 +271,11 @@ impl<'t> Mapping<'t> {
     /// Where it stands.
     pub(super) fn at(self) -> At {
         self.0.at()
+    }
+
+    /// Its node.
+    pub(super) fn node(self) -> u32 {
+        self.0.stands
     }
 
     /// Whether there is nothing in it.

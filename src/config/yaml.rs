@@ -14,11 +14,12 @@ use serde_yaml::granit_parser::{
     self, ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StructureStyle, Tag,
 };
 
-use super::excerpt::{self, quoted};
+use super::excerpt::quoted;
+use super::hidden;
 use super::problem::{At, Finding, Findings, Kind};
 use super::stand_in::{self, StandIns};
 use super::syntax;
-use super::tree::{Node, NodeKind, Shape, Tree};
+use super::tree::{Node, NodeKind, Shape, Tree, Value};
 
 /// A configuration nests no deeper than this; ours needs eight.
 pub(super) const DEPTH_MAX: usize = 64;
@@ -167,8 +168,14 @@ impl<'s, 'f> Builder<'s, 'f> {
                 let kind = self.container(NodeKind::Mapping, "map", tag.as_deref(), span);
                 self.enter(span, kind, style, anchor)
             }
-            Event::SequenceEnd | Event::MappingEnd => {
+            Event::SequenceEnd => {
                 self.leave(span);
+                Ok(())
+            }
+            Event::MappingEnd => {
+                if let Some(mapping) = self.leave(span) {
+                    self.check_keys(mapping);
+                }
                 Ok(())
             }
             Event::Alias(anchor) => self.alias(anchor, span),
@@ -335,10 +342,9 @@ impl<'s, 'f> Builder<'s, 'f> {
         Ok(())
     }
 
-    fn leave(&mut self, span: Span) {
-        let Some(done) = self.open.pop() else {
-            return;
-        };
+    /// Ends the innermost container, and gives back its node.
+    fn leave(&mut self, span: Span) -> Option<u32> {
+        let done = self.open.pop()?;
         if let Some(outer) = self.open.last_mut() {
             // The container itself was counted in the outer one when it began.
             outer.values = outer.values.saturating_add(done.values - 1);
@@ -355,9 +361,7 @@ impl<'s, 'f> Builder<'s, 'f> {
             node.after = after;
             node.end = end.max(node.start);
         }
-        if matches!(self.tree.node(done.node).kind, NodeKind::Mapping) {
-            self.check_keys(done.node);
-        }
+        Some(done.node)
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Stop> {
@@ -393,6 +397,29 @@ impl<'s, 'f> Builder<'s, 'f> {
         Stop
     }
 
+    /// Where the texts of a secret stand, whether one may stand there or not; of a reference such as `{ env: NAME }`,
+    /// what cannot be the name of a place.
+    fn secrets(&self, value: Value<'_>) -> Vec<At> {
+        let at = |value: Value<'_>, secret: &dyn Fn(&str) -> bool| {
+            let text = value.text()?;
+            secret(text).then(|| value.at())
+        };
+        let Shape::Mapping(mapping) = value.shape() else {
+            return value
+                .scalars()
+                .filter_map(|scalar| at(scalar, &|_| true))
+                .collect();
+        };
+        let mut secrets = Vec::new();
+        for key in self.tree.keys(mapping.node()) {
+            let is_reference = self.tree.text(key).is_some_and(hidden::is_reference_key);
+            let secret = |text: &str| !(is_reference && hidden::is_place(text));
+            let values = self.tree.value(self.tree.node(key).after).scalars();
+            secrets.extend(values.filter_map(|scalar| at(scalar, &secret)));
+        }
+        secrets
+    }
+
     /// Reports keys of a mapping that are no text, or that are given twice.
     fn check_keys(&mut self, mapping: u32) {
         let mut known: HashMap<&str, u32> = HashMap::new();
@@ -400,17 +427,14 @@ impl<'s, 'f> Builder<'s, 'f> {
         for key in self.tree.keys(mapping) {
             let node = self.tree.node(key);
             let at = self.tree.at(node);
-            if self.tree.text(key).is_some_and(excerpt::is_secret_key) {
-                // Whether a secret may stand here or not, it is not shown.
-                let value = self.tree.value(node.after);
-                if !matches!(value.shape(), Shape::Mapping(_)) {
-                    value
-                        .scalars()
-                        .for_each(|scalar| self.findings.hide(scalar.at()));
-                }
+            let refused = matches!(node.kind, NodeKind::Refused);
+            if refused || self.tree.text(key).is_some_and(hidden::is_secret_key) {
+                // It is not shown; and nobody knows what a refused key meant.
+                let secrets = self.secrets(self.tree.value(node.after));
+                secrets.into_iter().for_each(|at| self.findings.hide(at));
             }
             let finding = match self.tree.text(key) {
-                None if matches!(node.kind, NodeKind::Refused) => continue,
+                None if refused => continue,
                 None => {
                     let (finding, template) = syntax::key_is_no_text(at, self.tree.source);
                     is_template |= template;
