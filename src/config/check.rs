@@ -202,6 +202,7 @@ impl<'a> Check<'a> {
                     "yes" | "on" | "y" | "1" => "write true",
                     "no" | "off" | "n" | "0" => "write false",
                     "true" | "false" => "write it without quotes",
+                    "true," | "false," => "write it without the comma",
                     _ => "write true or false",
                 };
                 self.report(Finding::error(Kind::Value, value.at(), message).help(help));

@@ -100,7 +100,7 @@ impl<'l, 't> Layers<'l, 't> {
         let request = self.request(check);
         let retry = self.retry(check);
         let spread = self.spread(check);
-        let policy = self.policy();
+        let policy = self.policy(check);
         let entry = (|| {
             let (not_before, not_after) = window?;
             let (spread, deadline) = spread?;
@@ -147,19 +147,30 @@ impl<'l, 't> Layers<'l, 't> {
         None
     }
 
-    fn policy(&self) -> Result<(CatchUp, u32, bool, BTreeSet<String>), Refused> {
-        self.value(|keys| &keys.allow_subminute)?;
+    fn policy(
+        &self,
+        check: &mut Check<'_>,
+    ) -> Result<(CatchUp, u32, bool, BTreeSet<String>), Refused> {
+        let catch_up = self.value(|keys| &keys.catch_up);
+        let catch_up_max = self.value(|keys| &keys.catch_up_max);
+        let enabled = self.value(|keys| &keys.enabled);
+        let labels = self.value(|keys| &keys.labels);
+        let catch_up = catch_up?.copied().unwrap_or(CatchUp::Latest);
+        // Among defaults it may be meant for other entries; what an entry says itself should do something.
+        let own = self
+            .layers
+            .first()
+            .and_then(|keys| keys.catch_up_max.as_ref());
+        if let Some(own) = own.filter(|own| own.value.is_some() && catch_up != CatchUp::All) {
+            let message = "`catch_up_max` bounds `catch_up: all`, which this entry does not say";
+            let help = "write `catch_up: all` beside it, or remove it";
+            check.report(Finding::warning(Kind::Idle, own.at, message).help(help));
+        }
         Ok((
-            self.value(|keys| &keys.catch_up)?
-                .copied()
-                .unwrap_or(CatchUp::Latest),
-            self.value(|keys| &keys.catch_up_max)?
-                .copied()
-                .unwrap_or(CATCH_UP_MAX_DEFAULT),
-            self.value(|keys| &keys.enabled)?.copied().unwrap_or(true),
-            self.value(|keys| &keys.labels)?
-                .cloned()
-                .unwrap_or_default(),
+            catch_up,
+            catch_up_max?.copied().unwrap_or(CATCH_UP_MAX_DEFAULT),
+            enabled?.copied().unwrap_or(true),
+            labels?.cloned().unwrap_or_default(),
         ))
     }
 

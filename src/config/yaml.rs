@@ -151,7 +151,8 @@ impl<'s, 'f> Builder<'s, 'f> {
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
         if let Some((at, name)) = self.unknown_anchor.take() {
-            self.findings.add(syntax::unknown_anchor(at, &name));
+            self.findings
+                .add(syntax::unknown_anchor(at, &name, self.tree.source));
         }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
