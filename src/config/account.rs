@@ -195,7 +195,7 @@ pub(super) fn read(
         Shape::Mapping(mapping) => {
             for pair in mapping.pairs(&mut check.findings) {
                 // A secret that stands one level too high is still a secret.
-                if KEYS.advice.iter().any(|(key, _)| *key == pair.key) {
+                if credentials::KEYS.known.contains(&pair.key) {
                     check.hide(pair.value);
                 }
             }

@@ -107,7 +107,7 @@ impl<'a> Check<'a> {
             Shape::Mapping(_) => "this is a mapping",
             Shape::Refused => return,
         };
-        let message = format!("`{key}` must be {wanted}, and {is}");
+        let message = format!("{} must be {wanted}, and {is}", quoted(key));
         self.report(Finding::error(Kind::Type, value.at(), message).help(help));
     }
 
@@ -202,6 +202,7 @@ impl<'a> Check<'a> {
                     "yes" | "on" | "y" | "1" => "write true",
                     "no" | "off" | "n" | "0" => "write false",
                     "true" | "false" => "write it without quotes",
+                    "true," | "false," => "write it without the comma",
                     _ => "write true or false",
                 };
                 self.report(Finding::error(Kind::Value, value.at(), message).help(help));
@@ -354,6 +355,9 @@ impl<'a> Check<'a> {
 
     /// Which zone was probably meant.
     fn zone_meant(&self, name: &str) -> Option<&'a str> {
+        if self.findings.are_many() {
+            return None;
+        }
         let names = || self.world.zone_names.iter().map(String::as_str);
         // People know the city. The one most asked for is called after another.
         let city = name.rsplit('/').next().unwrap_or(name).replace(' ', "_");
@@ -462,9 +466,9 @@ impl<'a> Check<'a> {
             return;
         }
         let message = format!("{} has no key {}", set.what, quoted(pair.key));
-        if self.findings.is_full() {
+        if self.findings.are_many() {
             self.report(Finding::error(Kind::UnknownKey, pair.key_at, message));
-            return; // nobody will read the advice, which takes a while to find
+            return;
         }
         let advice = set
             .advice

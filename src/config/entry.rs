@@ -16,7 +16,7 @@ use super::text::Bound;
 use super::tree::{Pair, Shape, Value};
 use crate::domain::CatchUp;
 use crate::domain::OnDoubt;
-use crate::domain::cron::CronPattern;
+use crate::domain::cron::{CronPattern, PatternErrorKind};
 use crate::domain::request::{Source, Variable};
 use crate::domain::retry::Jitter;
 use crate::domain::schedule::PATTERNS_MAX;
@@ -337,6 +337,18 @@ fn pattern(check: &mut Check<'_>, text: &str, value: Value<'_>) -> Option<CronPa
         Ok(pattern) => return Some(pattern),
         Err(error) => error,
     };
+    if error.kind == PatternErrorKind::Unsupported && error.piece.starts_with(['H', 'h']) {
+        let at = value
+            .text_at()
+            .map_or_else(|| value.at(), |at| at.part(error.span));
+        let message = format!(
+            "{} is not supported by this version yet",
+            quoted(&error.piece)
+        );
+        let help = "write a value; `spread` keeps entries that are due at the same time apart";
+        check.report(Finding::error(Kind::Unsupported, at, message).help(help));
+        return None;
+    }
     let field = error
         .field
         .map_or_else(String::new, |field| format!(" in the {}", field.name()));

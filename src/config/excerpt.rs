@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::SourceFile;
+use super::hidden::Hidden;
 use super::problem::{At, Place};
 
 /// So many characters of a line are shown at most.
@@ -19,37 +20,6 @@ const WHOLE_UNTIL_COLUMN: usize = 400;
 const QUOTED_CHARS_MAX: usize = 60;
 /// What stands where a secret was.
 const MASK: &str = "***";
-/// How far before a place a secret's key is looked for, in bytes.
-const LOOK_BACK_BYTES: usize = 4096;
-/// Keys whose value is a secret, wherever they stand.
-const SECRET_KEYS: [&str; 16] = [
-    "sk",
-    "secret",
-    "secret_key",
-    "secret_access_key",
-    "token",
-    "security_token",
-    "access_token",
-    "auth_token",
-    "x-auth-token",
-    "password",
-    "passwd",
-    "passphrase",
-    "pwd",
-    "private_key",
-    "api_key",
-    "apikey",
-];
-
-/// What must not be shown.
-#[derive(Debug, Default)]
-pub(super) struct Hidden {
-    /// These stretches.
-    pub(super) spans: BTreeSet<At>,
-    /// In these files, whatever follows a key that looks like a secret's: they could not be read to their end.
-    pub(super) by_key: BTreeSet<u32>,
-}
-
 /// Line, column and text of each stretch.
 pub(super) fn places(files: &[SourceFile], ats: &[At], hidden: &Hidden) -> BTreeMap<At, Place> {
     let ats: BTreeSet<At> = ats.iter().copied().collect();
@@ -127,7 +97,7 @@ fn place(cursor: &Cursor<'_>, at: At, hidden: &Hidden) -> Place {
         + text
             .get(start..end)
             .map_or(0, |marked| marked.trim_end().len());
-    let secrets = secrets(cursor, &window, at, hidden);
+    let secrets = hidden.within(at.file, text, cursor.line_start, &window);
     let (shown, marked) = cut(text, &window, &secrets, start..end);
     let left_out = window.start > cursor.line_start;
     let more = text
@@ -163,104 +133,6 @@ fn window(cursor: &Cursor<'_>) -> Range<usize> {
     from..from + line
 }
 
-/// The secrets in a window, in order; they may overlap.
-fn secrets(
-    cursor: &Cursor<'_>,
-    window: &Range<usize>,
-    at: At,
-    hidden: &Hidden,
-) -> Vec<Range<usize>> {
-    let first = At {
-        start: 0,
-        end: 0,
-        ..at
-    };
-    let last = At {
-        start: u32::MAX,
-        end: u32::MAX,
-        ..at
-    };
-    let mut secrets: Vec<Range<usize>> = if hidden.spans.is_empty() {
-        Vec::new()
-    } else {
-        hidden
-            .spans
-            .range(first..=last)
-            .map(|at| at.range())
-            .collect()
-    };
-    secrets.retain(|secret| secret.start < window.end && secret.end > window.start);
-    if hidden.by_key.contains(&at.file) {
-        secrets.extend(secret_by_key(cursor.text, cursor.line_start, window));
-    }
-    secrets.sort_by_key(|secret| secret.start);
-    secrets
-}
-
-/// What follows a key that looks like a secret's, to the end of the window.
-fn secret_by_key(text: &str, line_start: usize, window: &Range<usize>) -> Option<Range<usize>> {
-    let looked_at = window.start.saturating_sub(LOOK_BACK_BYTES);
-    let from = floor_char(text, line_start.max(looked_at));
-    let line = text.get(from..window.end)?;
-    // `sk:` or `sk: |` alone on the line before.
-    let before = text.get(floor_char(text, from.saturating_sub(LOOK_BACK_BYTES))..from)?;
-    let line_before = before.trim_end().rsplit(['\n', '\r']).next()?;
-    let goes_on = secret_value(line_before)
-        .and_then(|start| line_before.get(start..))
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['|', '>', '"', '\'']));
-    let start = if goes_on {
-        line.len() - line.trim_start().len()
-    } else {
-        secret_value(line)?
-    };
-    let start = (from + start).max(window.start);
-    (start < window.end).then_some(start..window.end)
-}
-
-/// Whether what stands at a place seems to be a secret, so that nothing of it is repeated in advice.
-pub(super) fn looks_secret(text: &str, line_start: usize, line_end: usize) -> bool {
-    secret_by_key(text, line_start, &(line_start..line_end)).is_some()
-}
-
-/// Whether a key's value is a secret, wherever it stands.
-pub(super) fn is_secret_key(key: &str) -> bool {
-    SECRET_KEYS
-        .iter()
-        .any(|secret| key.eq_ignore_ascii_case(secret))
-}
-
-/// Where on a line the value of a secret's key begins, unless it is a reference such as `{ env: NAME }`.
-fn secret_value(line: &str) -> Option<usize> {
-    let lower = line.to_ascii_lowercase();
-    let is_word = |char: char| char.is_alphanumeric() || char == '_';
-    SECRET_KEYS
-        .iter()
-        .flat_map(|key| {
-            lower
-                .match_indices(key)
-                .map(|(at, key)| (at, at + key.len()))
-        })
-        .filter(|&(at, _)| {
-            !lower
-                .get(..at)
-                .is_some_and(|before| before.ends_with(is_word))
-        })
-        .filter_map(|(_, end)| {
-            let rest = lower.get(end..)?;
-            let value = rest
-                .trim_start_matches(['"', '\''])
-                .trim_start()
-                .strip_prefix(':')?;
-            Some(lower.len() - value.trim_start().len())
-        })
-        .filter(|&start| {
-            !lower
-                .get(start..)
-                .is_some_and(|value| value.starts_with('{'))
-        })
-        .min()
-}
-
 /// The window without the secrets, and the marked stretch in it.
 fn cut(
     text: &str,
@@ -284,7 +156,9 @@ fn cut(
         let from = floor_char(text, secret.start.clamp(at, window.end));
         copy(&mut shown, at, from);
         let to = floor_char(text, secret.end.clamp(from, window.end));
-        if to > from {
+        // Two that overlap are one.
+        let goes_on = from == at && shown.ends_with(MASK);
+        if to > from && !goes_on {
             shown.push_str(MASK);
         }
         at = to;
@@ -296,7 +170,7 @@ fn cut(
 }
 
 /// The last character boundary at or before `offset`.
-fn floor_char(text: &str, offset: usize) -> usize {
+pub(super) fn floor_char(text: &str, offset: usize) -> usize {
     let mut offset = offset.min(text.len());
     while !text.is_char_boundary(offset) {
         offset -= 1;

@@ -20,6 +20,7 @@ mod check;
 mod credentials;
 mod entry;
 mod excerpt;
+mod hidden;
 mod problem;
 pub mod regions;
 mod render;
@@ -443,6 +444,8 @@ fn global_defaults<'t>(check: &mut Check<'_>, tops: &[Top<'t>]) -> Keys<'t> {
                 .help("it holds for every file, so it stands in one; `defaults` holds for its own file")
                 .related(first.key_at, "first given here"),
         );
+        // Not used, but checked all the same.
+        Keys::read(check, second.value, second.key);
     }
     Keys::read(check, first.value, first.key).unwrap_or_default()
 }

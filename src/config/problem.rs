@@ -12,10 +12,14 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::SourceFile;
-use super::excerpt::{self, Hidden};
+use super::excerpt;
+use super::hidden::Hidden;
 
 /// So many problems are kept; of more, only the number. Nobody reads them, and a broken 60 MB file must not fill the memory.
 pub const PROBLEMS_MAX: usize = 10_000;
+
+/// To so many problems a suggestion is looked for.
+const ADVISED_MAX: usize = 1_000;
 
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -183,7 +187,8 @@ impl fmt::Display for Problem {
             }
             out.write_str(" ")?;
         }
-        write!(out, "{}: {}", self.severity.name(), self.message)?;
+        let message = excerpt::shown(&self.message);
+        write!(out, "{}: {message}", self.severity.name())?;
         if let Some(related) = &self.related {
             let (file, place) = (excerpt::shown(&related.file), &related.place);
             write!(
@@ -193,7 +198,7 @@ impl fmt::Display for Problem {
             )?;
         }
         if let Some(help) = &self.help {
-            write!(out, "; help: {}", help.replace('\n', "; "))?;
+            write!(out, "; help: {}", excerpt::shown(&help.replace('\n', "; ")))?;
         }
         Ok(())
     }
@@ -281,7 +286,7 @@ impl Findings {
             return;
         }
         self.errors += usize::from(finding.severity == Severity::Error);
-        if self.is_full() {
+        if self.kept.len() >= PROBLEMS_MAX {
             self.unlisted += 1;
         } else {
             self.kept.push(finding);
@@ -298,9 +303,10 @@ impl Findings {
         self.hidden.by_key.insert(file);
     }
 
-    /// Whether further problems are only counted.
-    pub(super) fn is_full(&self) -> bool {
-        self.kept.len() >= PROBLEMS_MAX
+    /// Whether there are so many problems that nobody will read what to do about the next one, which may take a while
+    /// to find out.
+    pub(super) fn are_many(&self) -> bool {
+        self.kept.len() >= ADVISED_MAX
     }
 
     /// How many errors there are.

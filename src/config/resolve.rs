@@ -20,6 +20,8 @@ use crate::domain::{
     AccountName, CatchUp, Entry, EntryName, Policy, Retry, RunRequest, TickId, Timestamp, marker,
 };
 
+/// A suggestion is looked for among so many names.
+const SUGGESTED_FROM_MAX: usize = 1_000;
 const CATCH_UP_MAX_DEFAULT: u32 = 100;
 /// All entries together take no more memory than this, about.
 const TOTAL_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -105,7 +107,7 @@ impl<'l, 't> Layers<'l, 't> {
             Err(_) => None,
         };
         let policy = self.policy(check, settle);
-        let manner = self.manner();
+        let manner = self.manner(check);
         let entry = (|| {
             let (not_before, not_after) = window?;
             let (spread, deadline) = spread?;
@@ -171,19 +173,30 @@ impl<'l, 't> Layers<'l, 't> {
         })
     }
 
-    fn manner(&self) -> Result<(CatchUp, u32, bool, BTreeSet<String>), Refused> {
-        self.value(|keys| &keys.allow_subminute)?;
+    fn manner(
+        &self,
+        check: &mut Check<'_>,
+    ) -> Result<(CatchUp, u32, bool, BTreeSet<String>), Refused> {
+        let catch_up = self.value(|keys| &keys.catch_up);
+        let catch_up_max = self.value(|keys| &keys.catch_up_max);
+        let enabled = self.value(|keys| &keys.enabled);
+        let labels = self.value(|keys| &keys.labels);
+        let catch_up = catch_up?.copied().unwrap_or(CatchUp::Latest);
+        // Among defaults it may be meant for other entries; what an entry says itself should do something.
+        let own = self
+            .layers
+            .first()
+            .and_then(|keys| keys.catch_up_max.as_ref());
+        if let Some(own) = own.filter(|own| own.value.is_some() && catch_up != CatchUp::All) {
+            let message = "`catch_up_max` bounds `catch_up: all`, which this entry does not say";
+            let help = "write `catch_up: all` beside it, or remove it";
+            check.report(Finding::warning(Kind::Idle, own.at, message).help(help));
+        }
         Ok((
-            self.value(|keys| &keys.catch_up)?
-                .copied()
-                .unwrap_or(CatchUp::Latest),
-            self.value(|keys| &keys.catch_up_max)?
-                .copied()
-                .unwrap_or(CATCH_UP_MAX_DEFAULT),
-            self.value(|keys| &keys.enabled)?.copied().unwrap_or(true),
-            self.value(|keys| &keys.labels)?
-                .cloned()
-                .unwrap_or_default(),
+            catch_up,
+            catch_up_max?.copied().unwrap_or(CATCH_UP_MAX_DEFAULT),
+            enabled?.copied().unwrap_or(true),
+            labels?.cloned().unwrap_or_default(),
         ))
     }
 
@@ -278,8 +291,19 @@ impl<'l, 't> Layers<'l, 't> {
         let at = self
             .pick(|keys| &keys.account)
             .map_or(self.name_at, |given| given.at);
-        let names: Vec<&str> = accounts.names.keys().copied().collect();
-        let help = match text::nearest(name, names.iter().copied()) {
+        // Of a hundred thousand names the first thousand have to do.
+        let names: Vec<&str> = accounts
+            .names
+            .keys()
+            .copied()
+            .take(SUGGESTED_FROM_MAX)
+            .collect();
+        let near = if check.findings.are_many() {
+            None
+        } else {
+            text::nearest(name, names.iter().copied())
+        };
+        let help = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None if names.is_empty() => NO_ACCOUNT_HELP.to_owned(),
             None => format!("configured are {}", listed(&names)),
@@ -295,7 +319,12 @@ impl<'l, 't> Layers<'l, 't> {
         check: &mut Check<'_>,
         accounts: &mut Accounts<'t>,
     ) -> Result<&'t str, Refused> {
-        let names: Vec<&'t str> = accounts.names.keys().copied().collect();
+        let names: Vec<&'t str> = accounts
+            .names
+            .keys()
+            .copied()
+            .take(SUGGESTED_FROM_MAX)
+            .collect();
         match names.as_slice() {
             _ if accounts.incomplete => Err(Refused),
             [only] => Ok(only),
@@ -313,7 +342,7 @@ impl<'l, 't> Layers<'l, 't> {
                 let message = format!(
                     "the entry {} names no account, and {} are configured",
                     quoted(self.name.as_str()),
-                    several.len()
+                    accounts.names.len()
                 );
                 let help = format!(
                     "write `account: {}` in the entry or under `defaults`; configured are {}",

@@ -4,6 +4,7 @@
 use serde_yaml::granit_parser::{ErrorKind, ScanError};
 
 use super::excerpt::quoted;
+use super::hidden;
 use super::problem::{At, Finding, Kind};
 use super::yaml::DEPTH_MAX;
 
@@ -35,7 +36,7 @@ impl Stop<'_> {
             // `*/5 * * * *`: an alias, and then something that does not belong there.
             return here.starred(at.start as usize);
         }
-        unknown_anchor(*at, name)
+        unknown_anchor(*at, name, self.source)
     }
 }
 
@@ -64,12 +65,8 @@ fn explain(here: &Here<'_>, error: &ScanError, open_flow: Option<At>) -> Finding
             "this quote is not closed",
             "close it at the end of the text; inside single quotes a single quote is written twice: 'it''s'",
         ),
-        ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
-            here.problem(
-                "there is more text after the closing quote",
-                "put the whole text between one pair of quotes",
-            )
-        }
+        ErrorKind::InvalidTrailingSingleQuotedScalar
+        | ErrorKind::InvalidTrailingDoubleQuotedScalar => here.after_quote(),
         ErrorKind::UnknownQuotedScalarEscape
         | ErrorKind::InvalidQuotedScalarHexEscape
         | ErrorKind::InvalidUnicodeEscape => here.problem(
@@ -89,22 +86,24 @@ fn explain(here: &Here<'_>, error: &ScanError, open_flow: Option<At>) -> Finding
 }
 
 /// An alias of an anchor that is not there; mostly a cron pattern without quotes.
-pub(super) fn unknown_anchor(at: At, name: &str) -> Finding {
+pub(super) fn unknown_anchor(at: At, name: &str, source: &str) -> Finding {
+    let here = Here::new(at.file, source, at.start as usize);
+    if here.is_secret() {
+        // What follows the `*` is more likely a secret than a name.
+        return Finding::error(Kind::Syntax, at, "there is no such anchor")
+            .help("a secret does not stand in the file; write { env: NAME }, { file: PATH } or { credential: NAME }");
+    }
     let looks_like_cron =
         name.starts_with(['/', ',', '-']) || name.chars().all(|c| c.is_ascii_digit());
+    let name = clip(name);
     let help = if looks_like_cron {
-        format!(
-            "quote it, as a `*` without quotes begins an alias: \"*{}\"",
-            clip(name)
-        )
+        format!("quote it, as a `*` without quotes begins an alias: \"*{name}\"")
     } else {
         format!(
-            "write `&{0}` before the block that is meant, above this line; or quote the text: \"*{0}\"",
-            clip(name)
+            "write `&{name}` before the block that is meant, above this line; or quote the text: \"*{name}\""
         )
     };
-    let message = format!("there is no anchor {}", quoted(&format!("&{name}")));
-    Finding::error(Kind::Syntax, at, message).help(help)
+    Finding::error(Kind::Syntax, at, format!("there is no anchor `&{name}`")).help(help)
 }
 
 /// A character that may not stand there.
@@ -193,6 +192,12 @@ impl<'s> Here<'s> {
         }
     }
 
+    /// Whether the line seems to hold a secret.
+    fn is_secret(&self) -> bool {
+        let line_end = self.line_start + self.line.len();
+        hidden::looks_secret(self.source, self.line_start, line_end)
+    }
+
     fn at(&self, start: usize, end: usize) -> At {
         let offset = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         At {
@@ -228,9 +233,11 @@ impl<'s> Here<'s> {
             format!("quote it: \"{}\"", clip(value))
         };
         // What is repeated in the advice could be a secret.
-        let line_end = self.line_start + self.line.len();
-        let secret = super::excerpt::looks_secret(self.source, self.line_start, line_end);
-        let help = if secret { "quote it".to_owned() } else { help };
+        let help = if self.is_secret() {
+            "quote it".to_owned()
+        } else {
+            help
+        };
         Finding::error(Kind::Syntax, at, message).help(help)
     }
 
@@ -389,12 +396,16 @@ impl<'s> Here<'s> {
             self.line_start + indent,
             self.line_start + self.line.trim_end().len(),
         );
+        if self.line.trim_end().ends_with(',') {
+            let comma = self.line_start + self.line.trim_end().len() - 1;
+            return self.comma(comma);
+        }
         if matches!(
             error.kind(),
             ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey
         ) {
-            return Finding::error(Kind::Syntax, at, "there is no `:` after this key")
-                .help("write `key: value`, with a space after the colon");
+            let (message, help) = no_colon(trimmed);
+            return Finding::error(Kind::Syntax, at, message).help(help);
         }
         let above = self.source.get(..self.line_start).unwrap_or_default();
         let above = above
@@ -425,6 +436,24 @@ impl<'s> Here<'s> {
         Finding::error(Kind::Syntax, at, message).help(help)
     }
 
+    fn after_quote(&self) -> Finding {
+        let rest = self.source.get(self.offset..).unwrap_or_default();
+        if rest.starts_with(',') {
+            return self.comma(self.offset);
+        }
+        self.problem(
+            "there is more text after the closing quote",
+            "put the whole text between one pair of quotes",
+        )
+    }
+
+    /// A line of JSON without the braces around it.
+    fn comma(&self, at: usize) -> Finding {
+        let message = "a comma ends a line of JSON, but not one of YAML";
+        Finding::error(Kind::Syntax, self.at(at, at + 1), message)
+            .help("remove it; or keep the braces: `<<: { ... }` takes a JSON object as it is")
+    }
+
     fn other(&self, error: &ScanError, open_flow: Option<At>) -> Finding {
         let at = self.here();
         let Some(open) = open_flow else {
@@ -453,6 +482,28 @@ impl<'s> Here<'s> {
         Finding::error(Kind::Syntax, at, "a comma or a closing bracket is missing before this")
             .help("separate by commas what is in a bracket, and close it; quote a text that contains `: ` or brackets")
             .related(bracket, "the bracket begins here")
+    }
+}
+
+/// What to say about a line that should be a key and has no `:`.
+fn no_colon(line: &str) -> (&'static str, &'static str) {
+    if line.starts_with("//") {
+        ("this is no comment", "begin a comment with `#`")
+    } else if line.starts_with(['{', '[']) {
+        (
+            "a JSON object or list needs a key before it",
+            "write `<<: { ... }` to give an entry all keys of a JSON object, or `key: [ ... ]`",
+        )
+    } else if line.starts_with('-') {
+        (
+            "there is no space after the `-`",
+            "write `- item`, with a space after the dash",
+        )
+    } else {
+        (
+            "there is no `:` after this key",
+            "write `key: value`, with a space after the colon",
+        )
     }
 }
 

@@ -192,6 +192,15 @@ impl<'t> Value<'t> {
         }
     }
 
+    /// Its text, if it is one.
+    pub(super) fn text(self) -> Option<&'t str> {
+        if let Shape::Text(text) = self.shape() {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
     /// Whether it is absent.
     pub(super) fn is_null(self) -> bool {
         matches!(self.shape(), Shape::Null)
@@ -264,6 +273,11 @@ impl<'t> Mapping<'t> {
         self.0.at()
     }
 
+    /// Its node.
+    pub(super) fn node(self) -> u32 {
+        self.0.stands
+    }
+
     /// Whether there is nothing in it.
     pub(super) fn is_empty(self) -> bool {
         let Value { tree, stands, .. } = self.0;
@@ -292,7 +306,7 @@ impl<'t> Mapping<'t> {
             let Some(text) = tree.text(key) else {
                 continue; // reported when it was read
             };
-            if text.is_empty() && !matches!(node.kind, NodeKind::Quoted) {
+            if text.is_empty() && matches!(node.kind, NodeKind::Null | NodeKind::Plain) {
                 continue; // so is this
             }
             let value = tree.value(node.after);

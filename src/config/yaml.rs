@@ -14,11 +14,12 @@ use serde_yaml::granit_parser::{
     self, ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StructureStyle, Tag,
 };
 
-use super::excerpt::{self, quoted};
+use super::excerpt::quoted;
+use super::hidden;
 use super::problem::{At, Finding, Findings, Kind};
 use super::stand_in::{self, StandIns};
 use super::syntax;
-use super::tree::{Node, NodeKind, Shape, Tree};
+use super::tree::{Node, NodeKind, Shape, Tree, Value};
 
 /// A configuration nests no deeper than this; ours needs eight.
 pub(super) const DEPTH_MAX: usize = 64;
@@ -116,7 +117,7 @@ impl<'s, 'f> Builder<'s, 'f> {
                 Err(error) => Err(self.stop(&error)),
             };
             if let Err(Stop) = go_on {
-                self.tree.broken = true;
+                self.give_up();
                 break;
             }
         }
@@ -137,15 +138,21 @@ impl<'s, 'f> Builder<'s, 'f> {
             open_flow,
             alias: self.unknown_anchor.take(),
         };
-        self.tree.broken = true;
-        self.findings.hide_by_key(file);
+        self.give_up();
         self.findings.add(stop.explain(error));
         Stop
     }
 
+    /// Nothing is made of what was read so far: what it means, and what of it is a secret, is not known.
+    fn give_up(&mut self) {
+        self.tree.broken = true;
+        self.findings.hide_by_key(self.tree.file);
+    }
+
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
         if let Some((at, name)) = self.unknown_anchor.take() {
-            self.findings.add(syntax::unknown_anchor(at, &name));
+            self.findings
+                .add(syntax::unknown_anchor(at, &name, self.tree.source));
         }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -162,8 +169,14 @@ impl<'s, 'f> Builder<'s, 'f> {
                 let kind = self.container(NodeKind::Mapping, "map", tag.as_deref(), span);
                 self.enter(span, kind, style, anchor)
             }
-            Event::SequenceEnd | Event::MappingEnd => {
+            Event::SequenceEnd => {
                 self.leave(span);
+                Ok(())
+            }
+            Event::MappingEnd => {
+                if let Some(mapping) = self.leave(span) {
+                    self.check_keys(mapping);
+                }
                 Ok(())
             }
             Event::Alias(anchor) => self.alias(anchor, span),
@@ -330,10 +343,9 @@ impl<'s, 'f> Builder<'s, 'f> {
         Ok(())
     }
 
-    fn leave(&mut self, span: Span) {
-        let Some(done) = self.open.pop() else {
-            return;
-        };
+    /// Ends the innermost container, and gives back its node.
+    fn leave(&mut self, span: Span) -> Option<u32> {
+        let done = self.open.pop()?;
         if let Some(outer) = self.open.last_mut() {
             // The container itself was counted in the outer one when it began.
             outer.values = outer.values.saturating_add(done.values - 1);
@@ -350,9 +362,7 @@ impl<'s, 'f> Builder<'s, 'f> {
             node.after = after;
             node.end = end.max(node.start);
         }
-        if matches!(self.tree.node(done.node).kind, NodeKind::Mapping) {
-            self.check_keys(done.node);
-        }
+        Some(done.node)
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Stop> {
@@ -388,6 +398,29 @@ impl<'s, 'f> Builder<'s, 'f> {
         Stop
     }
 
+    /// Where the texts of a secret stand, whether one may stand there or not; of a reference such as `{ env: NAME }`,
+    /// what cannot be the name of a place.
+    fn secrets(&self, value: Value<'_>) -> Vec<At> {
+        let at = |value: Value<'_>, secret: &dyn Fn(&str) -> bool| {
+            let text = value.text()?;
+            secret(text).then(|| value.at())
+        };
+        let Shape::Mapping(mapping) = value.shape() else {
+            return value
+                .scalars()
+                .filter_map(|scalar| at(scalar, &|_| true))
+                .collect();
+        };
+        let mut secrets = Vec::new();
+        for key in self.tree.keys(mapping.node()) {
+            let is_reference = self.tree.text(key).is_some_and(hidden::is_reference_key);
+            let secret = |text: &str| !(is_reference && hidden::is_place(text));
+            let values = self.tree.value(self.tree.node(key).after).scalars();
+            secrets.extend(values.filter_map(|scalar| at(scalar, &secret)));
+        }
+        secrets
+    }
+
     /// Reports keys of a mapping that are no text, or that are given twice.
     fn check_keys(&mut self, mapping: u32) {
         let mut known: HashMap<&str, u32> = HashMap::new();
@@ -395,15 +428,14 @@ impl<'s, 'f> Builder<'s, 'f> {
         for key in self.tree.keys(mapping) {
             let node = self.tree.node(key);
             let at = self.tree.at(node);
-            if self.tree.text(key).is_some_and(excerpt::is_secret_key) {
-                // Whether a secret may stand here or not, it is not shown.
-                let value = self.tree.value(node.after);
-                if matches!(value.shape(), Shape::Text(_)) {
-                    self.findings.hide(value.at());
-                }
+            let refused = matches!(node.kind, NodeKind::Refused);
+            if refused || self.tree.text(key).is_some_and(hidden::is_secret_key) {
+                // It is not shown; and nobody knows what a refused key meant.
+                let secrets = self.secrets(self.tree.value(node.after));
+                secrets.into_iter().for_each(|at| self.findings.hide(at));
             }
             let finding = match self.tree.text(key) {
-                None if matches!(node.kind, NodeKind::Refused) => continue,
+                None if refused => continue,
                 None => {
                     let (finding, template) = syntax::key_is_no_text(at, self.tree.source);
                     is_template |= template;

@@ -395,4 +395,44 @@ proptest! {
         let loaded = check(&format!("{}{with}{}", &example[..at], &example[at..]));
         render(&loaded.problems, loaded.unlisted, Colour::Never);
     }
+
+    #[test]
+    fn a_secret_in_a_broken_file_is_never_shown(at in any::<proptest::sample::Index>(), with in piece(), cut in 0_usize..20) {
+        // Secrets in every form. The keys stay whole: under another name nobody knows that it is one.
+        let text = "accounts:
+  a: { region: cn-north-4, credentials: { ak: AKID, sk: hunter2 } }
+  b:
+    region: cn-north-4
+    credentials:
+      ak: AKID
+      sk: hunter2
+      security_token: \"hunter2\"
+  c:
+    region: cn-north-4
+    credentials:
+      domain: d
+      user: u
+      password: |
+        hunter2
+        hunter2
+  d: { region: cn-north-4, credentials: { token: 'hunter2' } }
+  e: { region: cn-north-4, sk: hunter2, proxy: http://u:hunter2@proxy }
+schedules:
+  e:
+    cron: '@daily'
+    variables: { A: b }
+";
+        let inside = |at: usize| {
+            let keys = ["sk", "security_token", "password", "token", "hunter2", "proxy: http://u:", "env: ", "\n        hunter2"];
+            keys.iter().any(|key| text.match_indices(key).any(|(start, key)| (start.saturating_sub(1)..=start + key.len() + 1).contains(&at)))
+        };
+        let places: Vec<usize> = (0..=text.len()).filter(|&at| text.is_char_boundary(at) && !inside(at)).collect();
+        let at = *at.get(&places);
+        let rest = at + text[at..].char_indices().take_while(|&(n, _)| n < cut && !inside(at + n)).count();
+        let broken = format!("{}{with}{}", &text[..at], &text[rest..]);
+        let loaded = check(&broken);
+        let shown = render(&loaded.problems, loaded.unlisted, Colour::Never);
+        let lines: String = loaded.problems.iter().map(ToString::to_string).collect();
+        prop_assert!(!shown.contains("hunter2") && !lines.contains("hunter2"), "{}\n{}", broken, shown);
+    }
 }

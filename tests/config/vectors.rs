@@ -6,7 +6,7 @@ use std::path::Path;
 use pipecron::config::Kind;
 use serde_json::Value;
 
-use super::world::{ACCOUNT, check};
+use super::world::{ACCOUNT, IDS, check};
 
 /// Every recorded request: its name, its body, and what the SDK made of it.
 fn recorded() -> Vec<(String, Value, Value)> {
@@ -41,6 +41,18 @@ fn pasted(body: &Value, form: fn(&Value) -> String) -> String {
         entry[key] = value.clone();
     }
     format!("{ACCOUNT}schedules:\n  e: {}\n", form(&entry))
+}
+
+/// An entry that merges the body as it stands.
+fn merged(body: &Value, form: fn(&Value) -> String) -> String {
+    let body = if body.is_null() {
+        &serde_json::json!({})
+    } else {
+        body
+    };
+    // Deeper than the key, which counts in spaces.
+    let body = form(body).replace('\n', "\n  ");
+    format!("{ACCOUNT}schedules:\n  e:\n{IDS}    cron: '@daily'\n    <<: {body}\n")
 }
 
 /// On one line; spread out, indented by spaces; spread out, indented by tabs; with escapes for all that is not ASCII.
@@ -79,8 +91,9 @@ fn every_recorded_body_pastes_in_and_gives_the_fields_the_sdk_sends() {
     let recorded = recorded();
     assert_eq!(recorded.len(), 25);
     for (name, body, wire) in recorded {
-        for form in FORMS {
-            let text = pasted(&body, form);
+        let whole = FORMS.iter().map(|form| pasted(&body, *form));
+        let merged = FORMS.iter().map(|form| merged(&body, *form));
+        for text in whole.chain(merged) {
             let loaded = check(&text);
             if name == "18-description-1024-characters" {
                 // The one departure: the marker has to find room.
