@@ -121,7 +121,7 @@ fn month_has(date: NaiveDate, day: i64) -> Option<NaiveDate> {
 }
 
 fn is_workday(date: NaiveDate) -> bool {
-    date.weekday().num_days_from_sunday() % 6 != 0
+    !date.weekday().num_days_from_sunday().is_multiple_of(6)
 }
 
 fn date_item(item: &str, date: NaiveDate) -> bool {
@@ -133,7 +133,7 @@ fn date_item(item: &str, date: NaiveDate) -> bool {
     if item == "L" {
         date.month() != (date + TimeDelta::days(1)).month()
     } else if item == "LW" {
-        workdays().last() == Some(date)
+        workdays().next_back() == Some(date)
     } else if let Some(day) = item.strip_suffix('W') {
         let day: i64 = day.parse().expect("a day");
         let nearest = workdays().min_by_key(|workday| (i64::from(workday.day()) - day).abs());

@@ -1,5 +1,6 @@
 //! `sandbox`: a local stand-in for CodeArts Pipeline, for as long as it is wanted.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,9 +9,9 @@ use anyhow::Context;
 use tracing::info;
 
 use super::daemon::events;
-use super::{Common, load, parse_duration};
+use super::{Common, load, parse_duration, stdout};
 use crate::daemon::Event;
-use crate::sandbox::{FaultRule, SANDBOX_AK, SANDBOX_SK, Sandbox, Settings};
+use crate::sandbox::{FaultRule, Sandbox, Settings};
 use crate::telemetry;
 
 /// Arguments of `sandbox`.
@@ -35,7 +36,8 @@ const FAULTS: &str = "\
 Faults are written as NAME[=VALUE][,on=CALL][,pipeline=ID][,skip=N][,next=N][,chance=P], for example:
   lost=reset,next=2      the run is started, but the answer is lost, twice
   status=503,chance=0.1  one request in ten is answered 503
-While it runs they can be changed: POST a rule to /sandbox/faults, DELETE /sandbox/faults; GET /sandbox/runs lists all runs.";
+While it runs they can be changed: POST a rule to /sandbox/faults, DELETE /sandbox/faults; GET /sandbox/runs lists all runs.
+It prints how to use it to stdout, and its log to stderr.";
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
     let _logging = telemetry::set_up(&common.logging())?;
@@ -48,17 +50,25 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
             faults: options.fault.clone(),
             ..Settings::default()
         };
-        let sandbox = Sandbox::start(settings).await.context("cannot start the sandbox")?;
-        let url = sandbox.base_url();
-        info!("a stand-in for CodeArts answers on {url} ; nothing leaves this machine");
-        info!("use it with an account of the configuration:");
-        info!("  endpoint: {url}");
-        info!("  credentials: {{ ak: {SANDBOX_AK}, sk: {{ env: SANDBOX_SK }} }}   # export SANDBOX_SK={SANDBOX_SK}");
+        let sandbox = Sandbox::start(settings)
+            .await
+            .context("cannot start the sandbox")?;
+        info!(
+            "a stand-in for CodeArts answers on {} ; nothing leaves this machine",
+            sandbox.base_url()
+        );
+        let mut out = stdout();
+        write!(out, "{}", sandbox.guide())?;
+        out.flush()?;
+        drop(out);
         loop {
             match events.recv().await {
                 Some(Event::Reload { .. }) => {}
                 Some(Event::Stop { by }) => {
-                    info!("stopping, asked by {by}; {} runs were started", sandbox.runs().len());
+                    info!(
+                        "stopping, asked by {by}; {} runs were started",
+                        sandbox.runs().len()
+                    );
                     break;
                 }
                 None => break,
