@@ -2,7 +2,7 @@
 //!
 //! Every file becomes a tree with places (`yaml`, `tree`), then the trees are checked: accounts first (`account`), then defaults
 //! (`entry`), then each entry with what fills it (`resolve`). Nothing that is read is ignored: what no version knows, and
-//! what only a later one will know, is an error. One run finds all problems of all files ([`Problem`], [`render`]).
+//! what only a later one will know, is an error. One run finds all problems of all files ([`Problem`], [`render()`]).
 //!
 //! What this module refuses to do: open a file, read a secret, ask for the time. It gives the same answer for the same
 //! texts, zones and instant.

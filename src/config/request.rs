@@ -3,6 +3,8 @@
 //! Absent stays absent, and an empty list or text stays empty: the service gets exactly what stands in the file. The
 //! API's limits are checked here, so that they are met at the desk and not at two in the night.
 
+use std::collections::HashMap;
+
 use super::check::{Check, KeySet};
 use super::excerpt::quoted;
 use super::problem::{At, Finding, Kind};
@@ -478,7 +480,7 @@ pub(super) fn variables(check: &mut Check<'_>, value: Value<'_>) -> Option<Vec<V
                 .collect()
         }
         Shape::List(list) => {
-            let mut names: std::collections::HashMap<&str, At> = std::collections::HashMap::new();
+            let mut names: HashMap<&str, At> = HashMap::new();
             let mut variables = Vec::new();
             for item in list.items() {
                 variables.push(listed_variable(check, item, &mut names));
@@ -510,7 +512,7 @@ fn named_variable(check: &mut Check<'_>, pair: &Pair<'_>) -> Option<Variable> {
 fn listed_variable<'t>(
     check: &mut Check<'_>,
     item: Value<'t>,
-    names: &mut std::collections::HashMap<&'t str, At>,
+    names: &mut HashMap<&'t str, At>,
 ) -> Option<Variable> {
     let Shape::Mapping(mapping) = item.shape() else {
         let help =
@@ -550,7 +552,7 @@ fn listed_variable<'t>(
         );
     }
     if value.is_none() && errors == check.findings.errors() {
-        no_value::<()>(check, item.at(), name);
+        no_value(check, item.at(), name);
     }
     Some(Variable {
         name: name.to_owned(),
@@ -558,11 +560,10 @@ fn listed_variable<'t>(
     })
 }
 
-fn no_value<T>(check: &mut Check<'_>, at: At, name: &str) -> Option<T> {
+fn no_value(check: &mut Check<'_>, at: At, name: &str) {
     let message = format!("the variable {} has no value", quoted(name));
     let help = "write an empty text as \"\"; the text null, or ~, needs quotes";
     check.report(Finding::error(Kind::Missing, at, message).help(help));
-    None
 }
 
 fn variable_value(
@@ -572,7 +573,10 @@ fn variable_value(
     name: &str,
 ) -> Option<VariableValue> {
     match value.shape() {
-        Shape::Null => no_value(check, key_at, name),
+        Shape::Null => {
+            no_value(check, key_at, name);
+            None
+        }
         Shape::Mapping(mapping) => check
             .secret_ref(mapping, value, name)
             .map(VariableValue::Secret),

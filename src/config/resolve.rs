@@ -259,11 +259,11 @@ impl<'l, 't> Layers<'l, 't> {
             let (rule, help) = match both {
                 BothDays::Either => (
                     "so a day that satisfies either is enough",
-                    "this is how cron reads it; if a day must satisfy both, let one of the fields begin with `*`, such as */1",
+                    "this is how cron reads it; if only one of them is meant, write `*` for the other; `5#2` is the second Friday of a month",
                 ),
                 BothDays::Both => (
                     "and one begins with `*`, so a day must satisfy both",
-                    "this is how cron reads it; if either is to be enough, write the field without `*`",
+                    "this is how cron reads it; if either is to be enough, write out the field that begins with `*`, such as 1,3,5,7",
                 ),
             };
             let message =
