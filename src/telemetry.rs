@@ -96,6 +96,15 @@ pub enum LogError {
 /// # Errors
 /// When the directory cannot be written to, the filter is malformed, or logging was set up before.
 pub fn set_up(settings: &Settings) -> Result<Logging, LogError> {
+    // A lone word that is no level would be taken for the name of a module, and silence everything.
+    let word = settings.filter.trim();
+    let is_word = word.chars().all(|c| c.is_alphanumeric() || c == '_');
+    if is_word && word.parse::<tracing::level_filters::LevelFilter>().is_err() {
+        return Err(LogError::Filter {
+            filter: settings.filter.clone(),
+            why: "it is no level; levels are error, warn, info, debug and trace".to_owned(),
+        });
+    }
     // The scheduler of chores tells of its own workings at level info; nobody wants to read that at night.
     let all = format!("tokio_cron_scheduler=warn,{}", settings.filter);
     let filter = EnvFilter::try_new(all).map_err(|error| LogError::Filter {

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap::builder::FalseyValueParser;
+
 use super::{Common, load, stdout};
 use crate::codearts::http::Client;
 use crate::config::{Problem, Severity};
@@ -13,7 +15,7 @@ use crate::os::Clock;
 #[command(after_help = "Exit codes: 0 no errors, perhaps warnings; 1 errors.")]
 pub(super) struct Options {
     /// Treat warnings as errors
-    #[arg(long, env = "PIPECRON_STRICT", hide_env_values = true)]
+    #[arg(long, env = "PIPECRON_STRICT", hide_env_values = true, value_parser = FalseyValueParser::new())]
     strict: bool,
 }
 
@@ -32,9 +34,9 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
     };
     // A secret may be there only where the daemon runs, so this is a warning.
     if !common.sandbox {
-        for (account, why) in Client::new(&config.accounts, clock).check_secrets() {
+        for why in load::missing_secrets(&config, &Client::new(&config.accounts, clock)) {
             warnings += 1;
-            writeln!(std::io::stderr(), "warning: account {account}: {why}")?;
+            writeln!(std::io::stderr(), "warning: {why}")?;
         }
     }
     let (entries, warned) = (config.entries.len(), count(warnings, "warning"));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::builder::FalseyValueParser;
 use tokio::sync::mpsc;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::{error, info, warn};
@@ -31,7 +32,7 @@ use crate::telemetry::{self, Logging, Loss};
 )]
 pub(super) struct Options {
     /// Do not start with the last good configuration when the files have problems
-    #[arg(long, env = "PIPECRON_STRICT", hide_env_values = true)]
+    #[arg(long, env = "PIPECRON_STRICT", hide_env_values = true, value_parser = FalseyValueParser::new())]
     strict: bool,
     /// How long ended ticks stay in the ledger, as 90d or 36h
     #[arg(long, value_name = "TIME", default_value = "90d", value_parser = parse_duration, env = "PIPECRON_KEEP_HISTORY", hide_env_values = true)]
@@ -80,7 +81,16 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
     if read.config.is_none() && (options.strict || !path.exists()) {
         return refuse(&read);
     }
+    let is_new = !path.exists();
     let ledger = Arc::new(SqliteLedger::open(&path, clock.clone())?);
+    if is_new {
+        warn!(
+            "made a new ledger at {}; if there should be one already, stop and look at --ledger",
+            std::path::absolute(&path)
+                .unwrap_or_else(|_| path.clone())
+                .display()
+        );
+    }
     let key = load::config_key(&paths);
     if read.config.is_none() {
         match last_good(&*ledger, &key, &read, &clock).await? {
@@ -111,17 +121,16 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
         None => config,
     };
     let client = Client::new(&config.accounts, clock.clone());
-    for (account, why) in client.check_secrets() {
-        warn!(
-            account = account.as_str(),
-            "account {account} cannot start anything: {why}"
-        );
+    if sandbox.is_none() {
+        for why in load::missing_secrets(&config, &client) {
+            warn!("{why}");
+        }
     }
     let version = env!("CARGO_PKG_VERSION");
     info!(
         entries = config.entries.len(),
         accounts = config.accounts.len(),
-        ledger = ledger.id(),
+        ledger_id = ledger.id(),
         "pipecron {version} started as process {}, with the ledger {}",
         std::process::id(),
         path.display()
@@ -233,7 +242,15 @@ pub(super) fn events() -> anyhow::Result<mpsc::Receiver<Event>> {
             match signal.wish {
                 // A full queue holds a reload already, which will read the newest files.
                 Wish::Reload => drop(tell.try_send(Event::Reload { by: signal.origin })),
-                Wish::Stop if stopping => os::exit_at_once(130),
+                Wish::Stop if stopping => {
+                    // Logging goes through a queue that would die with us.
+                    let line = format!(
+                        "ended at once by a second signal, {}; what was under way is looked for at the next start\n",
+                        signal.origin
+                    );
+                    let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+                    os::exit_at_once(130)
+                }
                 Wish::Stop => {
                     stopping = true;
                     drop(tell.send(Event::Stop { by: signal.origin }).await);

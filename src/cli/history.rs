@@ -62,6 +62,8 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
         for tick in &ticks {
             writeln!(out, "{}", tick_json(tick))?;
         }
+    } else if ticks.is_empty() {
+        writeln!(std::io::stderr(), "no ticks")?;
     } else {
         table(&mut out, &ticks)?;
     }
@@ -71,7 +73,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
 
 fn table(out: &mut impl Write, ticks: &[Tick]) -> std::io::Result<()> {
     let rows: Vec<[String; 5]> = ticks.iter().map(row).collect();
-    let head = ["DUE", "ENTRY", "STATE", "ATTEMPTS", "RUN"].map(str::to_owned);
+    let head = ["TICK", "STATE", "ATTEMPTS", "RUN", "NOTE"].map(str::to_owned);
     let width = |column: usize| {
         rows.iter()
             .chain([&head])
@@ -91,12 +93,16 @@ fn table(out: &mut impl Write, ticks: &[Tick]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What stands in the last column is the run ID, or, where there is none, why.
+/// Longest note in the table, in characters; `show` and `--json` have all of it.
+const NOTE_CHARS_MAX: usize = 120;
+
+/// The note is left out where the run's ID says it all.
 fn row(tick: &Tick) -> [String; 5] {
-    let run = match &tick.run {
-        Some(run) => run.id.clone(),
-        None => tick.note.chars().take(100).collect(),
-    };
+    let run = tick
+        .run
+        .as_ref()
+        .map(|run| run.id.clone())
+        .unwrap_or_default();
     let state = match tick.state {
         TickState::Ended { reason, .. } => reason.name(),
         TickState::Waiting { .. }
@@ -104,12 +110,27 @@ fn row(tick: &Tick) -> [String; 5] {
         | TickState::Doubtful { .. }
         | TickState::Running { .. } => tick.state.name(),
     };
+    let is_plain = matches!(
+        tick.state,
+        TickState::Running { .. }
+            | TickState::Ended {
+                reason: Reason::Started | Reason::Succeeded,
+                ..
+            }
+    );
+    let mut note: String = match is_plain {
+        true => String::new(),
+        false => tick.note.chars().take(NOTE_CHARS_MAX).collect(),
+    };
+    if !is_plain && tick.note.chars().nth(NOTE_CHARS_MAX).is_some() {
+        note.push('…');
+    }
     [
-        rfc3339(tick.due),
-        tick.entry.to_string(),
+        tick.id.to_string(),
         state.to_owned(),
         tick.attempts.to_string(),
         run,
+        note,
     ]
 }
 

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 
 use super::Common;
-use crate::config::{self, Colour, Config, Loaded, Problem, SourceFile, World};
-use crate::domain::{Entry, EntryName};
+use crate::codearts::http::Client;
+use crate::codearts::secret_variables;
+use crate::config::{self, Colour, Config, Kind, Loaded, Problem, Severity, SourceFile, World};
+use crate::domain::{Entry, EntryName, RunRequest};
 use crate::ledger::{self, sqlite::SqliteLedger};
 use crate::os::zones::Zones;
 use crate::os::{self, Clock};
@@ -53,6 +55,20 @@ pub(super) struct Read {
 
 /// Reads and checks the files at `paths`.
 pub(super) fn read(paths: &[PathBuf], clock: &Clock) -> Read {
+    if let [path] = paths
+        && path == Path::new(DEFAULT_CONFIG)
+        && !path.exists()
+    {
+        let message = format!("no configuration was named, and {DEFAULT_CONFIG} does not exist");
+        let problem = Problem::of_file(Severity::Error, Kind::File, "", message)
+            .with_help("say where it is with --config PATH or PIPECRON_CONFIG");
+        return Read {
+            config: None,
+            problems: vec![problem],
+            unlisted: 0,
+            files: Vec::new(),
+        };
+    }
     match os::files::read_config(paths) {
         Ok(files) => parse(files, clock),
         Err(problems) => Read {
@@ -95,6 +111,31 @@ pub(super) fn config_or_problems(common: &Common, clock: &Clock) -> anyhow::Resu
         bail!("the configuration has problems; nothing was done");
     };
     Ok(config)
+}
+
+/// What is known to be wrong with secrets: of accounts, by the client, and of entries' variables. Those may be there only
+/// where the daemon runs, so they are warnings.
+pub(super) fn missing_secrets(config: &Config, client: &Client) -> Vec<String> {
+    let of_accounts = client
+        .check_secrets()
+        .into_iter()
+        .map(|(account, why)| format!("account {account} cannot start anything: {why}"));
+    let of_variables = config
+        .entries
+        .values()
+        .flat_map(|entry| unread_variables(&entry.request, &entry.name));
+    of_accounts.chain(of_variables).collect()
+}
+
+fn unread_variables(request: &RunRequest, entry: &EntryName) -> Vec<String> {
+    secret_variables(request)
+        .filter_map(|(name, secret)| {
+            let why = os::read_secret(secret).err()?;
+            Some(format!(
+                "entry {entry} cannot start: its variable {name}: {why}"
+            ))
+        })
+        .collect()
 }
 
 /// Prints every problem with its place to stderr.

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::domain::Timestamp;
@@ -104,7 +105,7 @@ struct Common {
     )]
     log: String,
     /// Use the sandbox: `daemon` runs a stand-in for CodeArts inside itself, `trigger` too; `history` and `show` read its ledger
-    #[arg(long, env = "PIPECRON_SANDBOX", global = true, hide_env_values = true)]
+    #[arg(long, env = "PIPECRON_SANDBOX", global = true, hide_env_values = true, value_parser = FalseyValueParser::new())]
     sandbox: bool,
 }
 

@@ -10,8 +10,8 @@ use anyhow::{Context, bail};
 use super::daemon::{events, sandboxed, start_sandbox};
 use super::history::tick_json;
 use super::{Common, load, stdout};
-use crate::codearts::Start;
 use crate::codearts::http::{self, Client};
+use crate::codearts::{Start, secret_variables};
 use crate::config::Config;
 use crate::daemon::{Daemon, Parts};
 use crate::domain::request::{Variable, VariableValue};
@@ -52,9 +52,26 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
     let clock = Clock::system();
     let config = load::config_or_problems(common, &clock)?;
     let entry = load::entry(&config, &options.entry)?;
-    let request = with_variables(&entry.request, &options.variables);
+    let request = with_variables(&entry.request, &options.variables)?;
     if options.dry_run {
         return dry_run(common, options, config, &entry, request, clock.now());
+    }
+    if !common.sandbox {
+        // The daemon waits for a secret to appear; a person who waits at a terminal is told at once.
+        let mut only = (*entry).clone();
+        only.request = request.clone();
+        let account = config.accounts.get_key_value(&entry.account);
+        let mine = Config {
+            accounts: account
+                .map(|(name, account)| (name.clone(), account.clone()))
+                .into_iter()
+                .collect(),
+            entries: [(entry.name.clone(), Arc::new(only))].into(),
+        };
+        let missing = load::missing_secrets(&mine, &Client::new(&mine.accounts, clock.clone()));
+        if !missing.is_empty() {
+            bail!("nothing was sent: {}", missing.join("; "));
+        }
     }
     let _logging = telemetry::set_up(&common.logging())?;
     let path = load::ledger_path(common)?;
@@ -113,9 +130,19 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
 }
 
 /// The entry's request with these variables in place of those of the same name, or after the others.
-fn with_variables(request: &RunRequest, variables: &[(String, String)]) -> RunRequest {
+///
+/// A variable that is a secret in the configuration stays one: a value from the command line would stand in the ledger.
+fn with_variables(
+    request: &RunRequest,
+    variables: &[(String, String)],
+) -> anyhow::Result<RunRequest> {
     let mut request = request.clone();
     for (name, value) in variables {
+        if secret_variables(&request).any(|(secret, _)| secret == name) {
+            bail!(
+                "{name} is a secret of the entry, and a value given here would be written down; change it where it is kept"
+            );
+        }
         let value = VariableValue::Value(value.clone());
         let list = request.variables.get_or_insert_default();
         let mut same = list
@@ -131,7 +158,7 @@ fn with_variables(request: &RunRequest, variables: &[(String, String)]) -> RunRe
             same.for_each(|variable| variable.value = value.clone());
         }
     }
-    request
+    Ok(request)
 }
 
 fn dry_run(

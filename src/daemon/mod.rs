@@ -260,6 +260,17 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             self.decide_due().await;
         }
         self.stop(events).await;
+        // A run that a daemon would start hours after somebody pressed Ctrl-C helps nobody.
+        let id = tick.id.clone();
+        let decide = move |now, _: &EntryName, state: &_| plan::give_up(now, state, &id);
+        match self.parts.ledger.decide(vec![name.clone()], decide).await {
+            Ok(plans) => plans
+                .into_iter()
+                .for_each(|plan| self.carry_out(&name, plan)),
+            Err(failure) => {
+                warn!("the tick could not be withdrawn; a daemon will go on with it: {failure}")
+            }
+        }
         if let Some(only) = self.only {
             tick = only.tick;
         }

@@ -36,8 +36,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     error!("{problem}");
                 }
                 error!(
-                    "reload refused with {} problems; the configuration that was loaded before stays",
-                    problems.len()
+                    problems = problems.len(),
+                    "reload refused; the configuration that was loaded before stays"
                 );
             }
             Ok(fresh) => self.swap(fresh).await,
@@ -54,6 +54,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         }
         let differences = plan::diff(&self.parts.config.entries, &fresh.config.entries);
         report::differences(&differences);
+        report::accounts(&self.parts.config.accounts, &fresh.config.accounts);
         let now = self.parts.clock.now();
         for name in self
             .parts

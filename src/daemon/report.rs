@@ -1,7 +1,13 @@
 //! What was decided, as lines in the log: one for every started run (P10), for every tick that ended (P5), and for
 //! every wait. The words are the tick's own note; the fields are the same in every line.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use tracing::{error, info, warn};
+
+use crate::config::Account;
+use crate::domain::AccountName;
 
 use crate::domain::plan::{Difference, DifferenceKind};
 use crate::domain::{Change, Plan, Reason, TickState};
@@ -33,9 +39,9 @@ fn voice(state: TickState, is_answered: bool) -> (Voice, &'static str) {
             Reason::Withdrawn => (Voice::Info, "withdrawn: "),
             Reason::Missed => (Voice::Warn, ""),
             Reason::Failed | Reason::Canceled => (Voice::Error, ""),
-            Reason::TooLate | Reason::Refused | Reason::GaveUp | Reason::Unknown => {
-                (Voice::Error, "no run: ")
-            }
+            Reason::TooLate | Reason::Refused | Reason::GaveUp => (Voice::Error, "no run: "),
+            // "No run" would send somebody to the console to start a second one.
+            Reason::Unknown => (Voice::Error, "unknown whether it ran: "),
         },
     }
 }
@@ -95,5 +101,26 @@ pub(super) fn differences(differences: &[Difference]) {
                 info!(entry, changed = keys.join(", "), "entry changed")
             }
         }
+    }
+}
+
+/// Logs which accounts a reload changed; never how, for a setting may point at a secret.
+pub(super) fn accounts(
+    old: &BTreeMap<AccountName, Arc<Account>>,
+    new: &BTreeMap<AccountName, Arc<Account>>,
+) {
+    for (account, settings) in new {
+        let account = account.as_str();
+        match old.iter().find(|(name, _)| name.as_str() == account) {
+            None => info!(account, "account added"),
+            Some((_, before)) if before != settings => info!(account, "account changed"),
+            Some(_) => {}
+        }
+    }
+    for account in old.keys().filter(|name| !new.contains_key(*name)) {
+        info!(
+            account = account.as_str(),
+            "account removed; ticks that wait may still use it"
+        );
     }
 }

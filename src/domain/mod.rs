@@ -26,9 +26,13 @@ pub use retry::{Answer, AnswerKind, Doubt, OnDoubt, Policy, Retry};
 /// An instant on the wall clock.
 pub type Timestamp = DateTime<Utc>;
 
-/// The instant in the one form we write: RFC 3339, UTC, with a fraction only when there is one.
+/// The instant in the one form we write: RFC 3339, UTC, to the millisecond, without a fraction when there is none.
 pub fn rfc3339(instant: Timestamp) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    let fraction = match instant.timestamp_subsec_millis() {
+        0 => SecondsFormat::Secs,
+        _ => SecondsFormat::Millis,
+    };
+    instant.to_rfc3339_opts(fraction, true)
 }
 
 /// `instant` moved by `by`, held at the ends of time instead of overflowing.

@@ -142,6 +142,21 @@ pub fn withdraw(now: Timestamp, state: &EntryState, room: &mut Room) -> Plan {
     plan
 }
 
+/// Ends a tick that waits, because the person who wanted it gave up. One that is under way goes on.
+pub fn give_up(now: Timestamp, state: &EntryState, id: &TickId) -> Plan {
+    let mut plan = Plan::default();
+    for tick in state.open.iter().filter(|tick| tick.id == *id) {
+        if let TickState::Waiting { .. } = tick.state {
+            let note = format!(
+                "the command that triggered it was stopped; last: {}",
+                tick.note
+            );
+            end(now, tick.clone(), Reason::Withdrawn, note, &mut plan);
+        }
+    }
+    plan
+}
+
 /// Opens a tick by hand. It stands beside the scheduled ones and never moves the mark.
 pub fn open_manual(
     now: Timestamp,

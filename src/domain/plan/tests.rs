@@ -204,7 +204,11 @@ impl World {
     }
 
     fn go_to(&mut self, now: &str) -> &mut Self {
-        self.now = at(now);
+        self.go_on_at(at(now))
+    }
+
+    fn go_on_at(&mut self, now: Timestamp) -> &mut Self {
+        self.now = now;
         self.decide()
     }
 
@@ -445,7 +449,7 @@ fn spread_moves_the_start_and_not_the_due_time() {
     assert_eq!(world.reasons(), ["waiting"]);
     let start = after(at("2026-11-25T02:00:00Z"), offset);
     assert_eq!(world.wake_at, Some(start));
-    world.go_to(&rfc3339(start));
+    world.go_on_at(start);
     assert_eq!(world.dues(), ["2026-11-25T02:00:00Z 1"]);
 }
 
@@ -458,7 +462,7 @@ fn refusals_in_passing_are_counted_and_end() {
         world.answers(answer(AnswerKind::RefusedInPassing));
         let wake = world.wake_at.unwrap();
         assert!(wake > world.now);
-        world.go_to(&rfc3339(wake));
+        world.go_on_at(wake);
     }
     world.answers(answer(AnswerKind::RefusedInPassing));
     assert_eq!(world.reasons(), ["gave_up"]);
@@ -488,7 +492,7 @@ fn what_never_left_throttling_and_busy_count_against_the_deadline_alone() {
                 .wake_at
                 .unwrap()
                 .max(world.now + TimeDelta::minutes(1));
-            world.go_to(&rfc3339(wake));
+            world.go_on_at(wake);
         }
         assert_eq!(world.reasons(), ["too_late"], "{kind:?}");
         assert!(
@@ -822,6 +826,29 @@ fn a_tick_by_hand_never_moves_the_mark_and_ignores_the_schedule() {
         2,
         "an entry that is switched off still finishes what a person asked for"
     );
+}
+
+#[test]
+fn a_command_that_is_stopped_withdraws_its_tick_unless_it_is_under_way() {
+    let mut world = World::at("2026-11-25T01:00:00Z");
+    let open = open_manual(
+        world.now,
+        &world.entry,
+        "a1b2",
+        RunRequest::default(),
+        &mut world.room.clone(),
+    );
+    let id = open.changes[0].tick.id.clone();
+    world.store(open);
+    assert_eq!(
+        give_up(world.now, &world.state(), &id),
+        Plan::default(),
+        "what was sent is not taken back"
+    );
+    world.answers(answer(AnswerKind::NotSent));
+    let plan = give_up(world.now, &world.state(), &id);
+    world.store(plan).go_to("2026-11-25T01:30:00Z");
+    assert_eq!((world.reasons(), world.sent.len()), (vec!["withdrawn"], 1));
 }
 
 #[test]
