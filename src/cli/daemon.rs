@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::builder::FalseyValueParser;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::{error, info, warn};
 
@@ -46,6 +47,8 @@ pub(super) struct Options {
 const PRUNE_AT: &str = "0 17 * * * *";
 /// When lost log lines are looked for: every five minutes.
 const LOSS_AT: &str = "30 */5 * * * *";
+/// Stop signals that come closer together than this are one.
+const SAME_WISH: Duration = Duration::from_millis(500);
 /// Events that wait for the loop. More signals of one kind would say nothing more.
 const EVENTS_MAX: usize = 16;
 
@@ -237,12 +240,14 @@ pub(super) fn events() -> anyhow::Result<mpsc::Receiver<Event>> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let (tell, events) = mpsc::channel(EVENTS_MAX);
     tokio::spawn(async move {
-        let mut stopping = false;
+        let mut stopping: Option<Instant> = None;
         while let Some(signal) = signals.next().await {
             match signal.wish {
                 // A full queue holds a reload already, which will read the newest files.
                 Wish::Reload => drop(tell.try_send(Event::Reload { by: signal.origin })),
-                Wish::Stop if stopping => {
+                // timeout(1) sends each signal twice, to its child and to the group; that is one wish.
+                Wish::Stop if stopping.is_some_and(|since| since.elapsed() < SAME_WISH) => {}
+                Wish::Stop if stopping.is_some() => {
                     // Logging goes through a queue that would die with us.
                     let line = format!(
                         "ended at once by a second signal, {}; what was under way is looked for at the next start\n",
@@ -252,7 +257,7 @@ pub(super) fn events() -> anyhow::Result<mpsc::Receiver<Event>> {
                     os::exit_at_once(130)
                 }
                 Wish::Stop => {
-                    stopping = true;
+                    stopping = Some(Instant::now());
                     drop(tell.send(Event::Stop { by: signal.origin }).await);
                 }
             }
