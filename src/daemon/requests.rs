@@ -27,7 +27,7 @@ pub(super) enum UnderWay {
     /// An attempt; its number is the tick's `attempts`.
     Start(Tick),
     /// A look for a run.
-    Find(Tick),
+    Find(Tick, Timestamp),
     /// A round of looks at an account's runs.
     Look(AccountName, Vec<Tick>),
 }
@@ -118,8 +118,10 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     }
 
     fn start(&mut self, tick: Tick) {
-        if let Some(pace) = self.paces.get_mut(&tick.account) {
-            pace.sent();
+        if let (Some(pace), TickState::Sent { at }) =
+            (self.paces.get_mut(&tick.account), tick.state)
+        {
+            pace.sent(at);
         }
         let start = Start {
             account: tick.account.clone(),
@@ -134,8 +136,9 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     }
 
     fn find(&mut self, tick: Tick) {
+        let at = self.parts.clock.now();
         if let Some(pace) = self.paces.get_mut(&tick.account) {
-            pace.sent();
+            pace.sent(at);
         }
         let since = tick.doubt.map_or(tick.due, |doubt| doubt.since);
         let find = Find {
@@ -148,7 +151,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         let task = self
             .requests
             .spawn(async move { Came::Sighting(service.find(find).await) });
-        self.under_way.insert(task.id(), UnderWay::Find(tick));
+        self.under_way.insert(task.id(), UnderWay::Find(tick, at));
     }
 
     /// Looks at the followed runs whose time has come, a round an account.
@@ -299,10 +302,17 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                             lost("the request's task gave something else")
                         }
                     };
-                    self.heard(now, &tick, &answer);
+                    let sent_at = match tick.state {
+                        TickState::Sent { at } => at,
+                        TickState::Waiting { .. }
+                        | TickState::Doubtful { .. }
+                        | TickState::Running { .. }
+                        | TickState::Ended { .. } => now,
+                    };
+                    self.heard(now, sent_at, &tick.account, &answer);
                     self.unsettled.push_back(News::Answer(tick, answer));
                 }
-                Some(UnderWay::Find(tick)) => {
+                Some(UnderWay::Find(tick, sent_at)) => {
                     let sighting = match came {
                         Came::Sighting(sighting) => sighting,
                         Came::Nothing(why) => Sighting::Failed(lost(&why)),
@@ -311,7 +321,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                         }
                     };
                     match &sighting {
-                        Sighting::Failed(answer) => self.heard(now, &tick, answer),
+                        Sighting::Failed(answer) => self.heard(now, sent_at, &tick.account, answer),
                         Sighting::Found(_) | Sighting::Absent | Sighting::Unexplained(_) => {
                             self.went_well(&tick.account)
                         }
@@ -353,7 +363,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 again = again.max(now + LOOK_FAILED);
                 // A round is one word of the service about the account, however many runs were in it.
                 if !std::mem::replace(&mut told, true) {
-                    self.heard(now, &tick, answer);
+                    self.heard(now, now, &tick.account, answer);
                 }
             }
             self.follows.set(tick.clone(), again);
@@ -364,39 +374,36 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     }
 
     /// What an answer says about the account and the clock.
-    fn heard(&mut self, now: Timestamp, tick: &Tick, answer: &Answer) {
+    fn heard(
+        &mut self,
+        now: Timestamp,
+        sent_at: Timestamp,
+        account: &AccountName,
+        answer: &Answer,
+    ) {
         self.notice_skew(now, answer);
-        self.pace(now, tick, answer);
+        self.pace(now, sent_at, account, answer);
     }
 
     fn went_well(&mut self, account: &AccountName) {
         self.paces.remove(account);
     }
 
-    fn pace(&mut self, now: Timestamp, tick: &Tick, answer: &Answer) {
-        let sent_at = match tick.state {
-            TickState::Sent { at } => at,
-            // A look: when it left is not kept; it counts by itself.
-            TickState::Waiting { .. }
-            | TickState::Doubtful { .. }
-            | TickState::Running { .. }
-            | TickState::Ended { .. } => now,
-        };
-        let pace = self.paces.entry(tick.account.clone()).or_default();
+    fn pace(&mut self, now: Timestamp, sent_at: Timestamp, account: &AccountName, answer: &Answer) {
+        let pace = self.paces.entry(account.clone()).or_default();
         if let Some(rest) = pace.answered(now, sent_at, answer)
             && !rest.is_zero()
         {
             let why = answer.kind.name();
-            let account = tick.account.as_str();
             warn!(
-                account,
+                account = account.as_str(),
                 "account {account} rests for {} s: {why}: {}",
                 rest.as_secs(),
                 answer.message
             );
         }
         if *pace == Pace::default() {
-            self.paces.remove(&tick.account);
+            self.paces.remove(account);
         }
     }
 

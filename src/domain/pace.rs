@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::{Answer, AnswerKind, Timestamp, after};
 
 /// First rest after the credentials were refused twice; doubled each time, up to [`REST_MAX`].
@@ -18,6 +20,9 @@ const OWN_REST_MAX: Duration = Duration::from_secs(900);
 /// Longest rest of an account, which is the longest `Retry-After` that is obeyed.
 pub const REST_MAX: Duration = Duration::from_secs(3600);
 
+/// Longest wait for the answer to a probe.
+const PROBE_MAX: TimeDelta = TimeDelta::minutes(15);
+
 /// How an account stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pace {
@@ -28,7 +33,8 @@ pub struct Pace {
     failures: u32,
     /// How many of those refused the credentials.
     unauthorized: u32,
-    probing: bool,
+    /// When the probe left whose answer is awaited.
+    probe: Option<Timestamp>,
 }
 
 /// Whether a request may go now.
@@ -49,14 +55,21 @@ impl Pace {
             None => Admit::Go,
             // A clock that was set back must not make the rest longer than any rest is.
             Some(until) if until > now && until <= after(now, REST_MAX) => Admit::RestUntil(until),
-            Some(_) if self.probing => Admit::AfterProbe,
+            // A probe is never awaited for ever: its answer may be lost with its task, or the clock may have jumped.
+            Some(_)
+                if self
+                    .probe
+                    .is_some_and(|probe| (now - probe).abs() < PROBE_MAX) =>
+            {
+                Admit::AfterProbe
+            }
             Some(_) => Admit::Go,
         }
     }
 
-    /// A request goes. After a rest it is the probe.
-    pub fn sent(&mut self) {
-        self.probing = self.rest_until.is_some();
+    /// A request leaves. After a rest it is the probe.
+    pub fn sent(&mut self, at: Timestamp) {
+        self.probe = self.rest_until.map(|_| at);
     }
 
     /// An answer came to a request that left at `sent_at`. Gives how long the account rests now, if this answer began a
@@ -92,27 +105,37 @@ impl Pace {
             }
             // Says nothing about the account; a probe that was lost lets another one try.
             AnswerKind::NotSent | AnswerKind::Doubtful => {
-                self.probing = false;
+                if self.probe == Some(sent_at) {
+                    self.probe = None;
+                }
                 None
             }
             AnswerKind::Started { .. }
             | AnswerKind::Busy
             | AnswerKind::Refused
             | AnswerKind::RefusedInPassing => {
-                *self = Self::default();
+                // One that left before the last failure came says nothing about what holds now.
+                if self.is_newer(sent_at) {
+                    *self = Self::default();
+                }
                 None
             }
         }
     }
 
+    /// Whether a request left after the last failure came, or is the probe (whatever the clock did meanwhile).
+    fn is_newer(&self, sent_at: Timestamp) -> bool {
+        self.probe == Some(sent_at) || self.failed_at.is_none_or(|last| sent_at >= last)
+    }
+
     /// Counts a failure, unless its request left before the last one came: a burst of requests that fail together is
     /// one failure.
     fn fails(&mut self, now: Timestamp, sent_at: Timestamp) -> bool {
-        let counts = self.failed_at.is_none_or(|last| sent_at >= last);
+        let counts = self.is_newer(sent_at);
         if counts {
             self.failures = self.failures.saturating_add(1);
             self.failed_at = Some(now);
-            self.probing = false;
+            self.probe = None;
         }
         counts
     }
@@ -122,7 +145,10 @@ impl Pace {
             return None;
         }
         let until = after(now, rest);
-        self.rest_until = Some(self.rest_until.map_or(until, |current| current.max(until)));
+        let sane = self
+            .rest_until
+            .filter(|current| *current <= after(now, REST_MAX));
+        self.rest_until = Some(sane.map_or(until, |current| current.max(until)));
         Some(rest)
     }
 }

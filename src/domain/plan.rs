@@ -64,10 +64,10 @@ impl Room {
     }
 
     /// A request of `account` leaves.
-    pub fn take(&mut self, account: &AccountName) {
+    pub fn take(&mut self, now: Timestamp, account: &AccountName) {
         self.slots = self.slots.saturating_sub(1);
         if let Some(pace) = self.paces.get_mut(account) {
-            pace.sent();
+            pace.sent(now);
         }
     }
 }
@@ -392,7 +392,7 @@ fn send_or_wait(now: Timestamp, mut tick: Tick, note: String, room: &mut Room, p
 }
 
 fn send(now: Timestamp, mut tick: Tick, note: String, room: &mut Room, plan: &mut Plan) {
-    room.take(&tick.account);
+    room.take(now, &tick.account);
     tick.attempts += 1;
     tick.state = TickState::Sent { at: now };
     tick.note = note;

@@ -73,7 +73,7 @@ pub(super) fn go_on(now: Timestamp, tick: &Tick, room: &mut Room, plan: &mut Pla
     }
     match room.leave(now, &tick.account) {
         Leave::Now => {
-            room.take(&tick.account);
+            room.take(now, &tick.account);
             let mut tick = tick.clone();
             let look_at = after(now, LOOK_LEASE);
             tick.state = TickState::Doubtful { look_at };

@@ -954,7 +954,7 @@ fn an_account_whose_credentials_are_refused_sends_one_probe_then_rests_longer_ea
         );
     }
     assert_eq!(pace.admit(now), Admit::Go);
-    pace.sent();
+    pace.sent(now);
     assert_eq!(pace.admit(now), Admit::AfterProbe);
     assert_eq!(
         pace.answered(now, now, &refused),
@@ -966,7 +966,7 @@ fn an_account_whose_credentials_are_refused_sends_one_probe_then_rests_longer_ea
     );
     let later = after(now, Duration::from_secs(60));
     assert_eq!(pace.admit(later), Admit::Go);
-    pace.sent();
+    pace.sent(later);
     assert_eq!(
         pace.answered(later, later, &refused),
         Some(Duration::from_secs(120))
@@ -977,7 +977,7 @@ fn an_account_whose_credentials_are_refused_sends_one_probe_then_rests_longer_ea
         Admit::Go,
         "a clock set back must not make it rest for years"
     );
-    pace.sent();
+    pace.sent(later);
     assert_eq!(
         pace.answered(later, later, &answer(AnswerKind::Doubtful)),
         None
@@ -987,9 +987,50 @@ fn an_account_whose_credentials_are_refused_sends_one_probe_then_rests_longer_ea
         Admit::Go,
         "a lost probe lets another one try"
     );
-    pace.sent();
+    pace.sent(later);
     assert_eq!(pace.answered(later, later, &started("r1")), None);
     assert_eq!(pace, Pace::default());
+}
+
+#[test]
+fn an_answer_that_left_before_the_failure_does_not_end_the_rest() {
+    let (sent, now) = (at("2026-11-25T02:00:00Z"), at("2026-11-25T02:00:01Z"));
+    let mut pace = Pace::default();
+    let mut throttled = answer(AnswerKind::Throttled);
+    throttled.retry_after = Some(Duration::from_secs(60));
+    pace.answered(now, sent, &throttled);
+    pace.answered(now, sent, &started("r1"));
+    assert_eq!(
+        pace.admit(now),
+        Admit::RestUntil(after(now, Duration::from_secs(60)))
+    );
+}
+
+#[test]
+fn a_clock_set_back_while_a_probe_is_under_way_leaves_nobody_waiting_for_it() {
+    let mut pace = Pace::default();
+    let refused = answer(AnswerKind::Unauthorized);
+    for now in ["2026-11-25T04:00:00Z", "2026-11-25T04:00:01Z"] {
+        pace.sent(at(now));
+        pace.answered(at(now), at(now), &refused);
+    }
+    for probe in ["2026-11-25T02:00:05Z", "2026-11-25T02:05:00Z"] {
+        let probe = at(probe);
+        assert_eq!(pace.admit(probe), Admit::Go);
+        pace.sent(probe);
+        assert!(
+            pace.answered(probe, probe, &refused).is_some(),
+            "the probe's failure counts"
+        );
+    }
+    assert_eq!(pace.admit(at("2026-11-25T03:00:00Z")), Admit::Go);
+    pace.sent(at("2026-11-25T03:00:00Z"));
+    assert_eq!(pace.admit(at("2026-11-25T03:01:00Z")), Admit::AfterProbe);
+    assert_eq!(
+        pace.admit(at("2026-11-25T03:20:00Z")),
+        Admit::Go,
+        "a probe that is lost is not awaited for ever"
+    );
 }
 
 #[test]
