@@ -294,6 +294,20 @@ fn a_second_daemon_on_a_ledger_exits_and_names_the_first() {
 }
 
 #[test]
+fn a_rehearsal_never_stands_in_the_real_ledger() {
+    let place = Place::new();
+    assert!(
+        place
+            .run(&["trigger", "by-hand", "--sandbox"])
+            .status
+            .success()
+    );
+    let (status, log) = place.daemon(&[]).ends();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("this ledger is the sandbox's"), "{log}");
+}
+
+#[test]
 fn a_trigger_without_a_daemon_prints_the_run_id_and_writes_it_down() {
     let place = Place::new();
     let output = place.run(&["trigger", "by-hand", "--sandbox", "-v", "MODE=full"]);

@@ -36,7 +36,7 @@ pub(super) struct Options {
     #[arg(long, env = "PIPECRON_STRICT", hide_env_values = true, value_parser = FalseyValueParser::new())]
     strict: bool,
     /// How long ended ticks stay in the ledger, as 90d or 36h
-    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = parse_duration, env = "PIPECRON_KEEP_HISTORY", hide_env_values = true)]
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = keep_history, env = "PIPECRON_KEEP_HISTORY", hide_env_values = true)]
     keep_history: Duration,
     /// How long requests under way may take after SIGTERM
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_duration, env = "PIPECRON_GRACE", hide_env_values = true)]
@@ -52,6 +52,18 @@ const SAME_WISH: Duration = Duration::from_millis(500);
 /// Events that wait for the loop. More signals of one kind would say nothing more.
 const EVENTS_MAX: usize = 16;
 
+/// What is forgotten cannot be told from what was never due, should the clock go back: a day is kept at least.
+fn keep_history(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    match time < Duration::from_secs(86_400) {
+        true => Err(
+            "keep at least 1d: a clock that is set back must not start again what was forgotten"
+                .to_owned(),
+        ),
+        false => Ok(time),
+    }
+}
+
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
     // Dropped last: what is still to be written is written then.
     let logging = telemetry::set_up(&common.logging())?;
@@ -60,7 +72,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
-    match runtime.block_on(serve(common, options, &logging)) {
+    let served = runtime.block_on(serve(common, options, &logging));
+    // A name look-up or a file on a dead disk must not hold the end of the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match served {
         Ok(code) => Ok(code),
         Err(failure) => {
             error!("{failure:#}");
@@ -94,6 +109,7 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
                 .display()
         );
     }
+    load::claim(&*ledger, common.sandbox).await?;
     let key = load::config_key(&paths);
     if read.config.is_none() {
         match last_good(&*ledger, &key, &read, &clock).await? {

@@ -10,7 +10,7 @@ use crate::codearts::http::Client;
 use crate::codearts::secret_variables;
 use crate::config::{self, Colour, Config, Kind, Loaded, Problem, Severity, SourceFile, World};
 use crate::domain::{Entry, EntryName, RunRequest};
-use crate::ledger::{self, sqlite::SqliteLedger};
+use crate::ledger::{self, Ledger, sqlite::SqliteLedger};
 use crate::os::zones::Zones;
 use crate::os::{self, Clock};
 
@@ -183,6 +183,30 @@ pub(super) fn ledger_path(common: &Common) -> anyhow::Result<PathBuf> {
         } else {
             "pipecron.db"
         })),
+    }
+}
+
+/// Under what a ledger keeps whether it is the sandbox's.
+const PURPOSE: &str = "purpose";
+
+/// Makes sure that a ledger of the real service never takes a rehearsal's ticks for its own, nor the other way round. The
+/// first use decides.
+pub(super) async fn claim(ledger: &impl Ledger, sandbox: bool) -> anyhow::Result<()> {
+    let wanted = if sandbox { "sandbox" } else { "service" };
+    let known = ledger.last_config(PURPOSE.to_owned()).await?;
+    match known.as_ref().and_then(|known| known.files.first()) {
+        Some(file) if file.text == wanted => Ok(()),
+        Some(_) if sandbox => bail!(
+            "this ledger is the real service's, and a rehearsal in it would count as real; leave --ledger out, or name another"
+        ),
+        Some(_) => bail!("this ledger is the sandbox's; leave --ledger out, or name another"),
+        None => {
+            let file = SourceFile {
+                path: PURPOSE.to_owned(),
+                text: wanted.to_owned(),
+            };
+            Ok(ledger.keep_config(PURPOSE.to_owned(), vec![file]).await?)
+        }
     }
 }
 

@@ -83,6 +83,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
         other => Arc::new(other?),
     };
     let outcome = load::runtime()?.block_on(async {
+        load::claim(&*ledger, common.sandbox).await?;
         let sandbox = if common.sandbox {
             Some(start_sandbox().await?)
         } else {

@@ -20,8 +20,9 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             return;
         }
         let now = self.parts.clock.now();
-        let mut names = self.alarms.take_due(now);
-        names.extend(self.take_roomless(now));
+        // Who waited for room comes first, or newly due entries would starve them.
+        let mut names = self.take_roomless(now);
+        names.extend(self.alarms.take_due(now));
         let mut seen = BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));
         if names.is_empty() {

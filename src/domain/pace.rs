@@ -67,6 +67,11 @@ impl Pace {
         }
     }
 
+    /// Whether it rests because of the credentials: new ones end that rest, and leave what throttling asked for.
+    pub fn is_about_credentials(&self) -> bool {
+        self.unauthorized > 0
+    }
+
     /// A request leaves. After a rest it is the probe.
     pub fn sent(&mut self, at: Timestamp) {
         self.probe = self.rest_until.map(|_| at);

@@ -29,7 +29,10 @@ pub(super) fn verdict(now: Timestamp, tick: &Tick, answer: &Answer) -> Verdict {
         Verdict::Wait {
             not_before,
             counts: false,
-            note: format!("{what}: {said}; again at {}", rfc3339(not_before)),
+            note: match said.starts_with(what) {
+                true => format!("{said}; again at {}", rfc3339(not_before)),
+                false => format!("{what}: {said}; again at {}", rfc3339(not_before)),
+            },
         }
     };
     match &answer.kind {
