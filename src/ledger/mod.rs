@@ -4,7 +4,7 @@
 //! after the commit, the next start finds the attempt and does not send it again. The row (entry, due) is unique
 //! for scheduled ticks (P1).
 //!
-//! What a ledger refuses, whoever asks, is in [`rule`]: it is the last line of defence, and the same for every
+//! What a ledger refuses, whoever asks, is in `rule`: it is the last line of defence, and the same for every
 //! implementation. A ledger never holds a secret, only where one is to be found.
 
 use std::future::Future;

@@ -1,6 +1,6 @@
 //! The ledger in a SQLite file: for one daemon, which holds it for as long as it runs.
 //!
-//! One thread writes ([`writer`]), another reads ([`reader`]); callers wait without blocking. The write-ahead log with
+//! One thread writes (`writer`), another reads (`reader`); callers wait without blocking. The write-ahead log with
 //! `synchronous=FULL` makes a commit safe from a power cut. What it refuses: a second writer, a file that is not a
 //! ledger of ours (which it leaves as it is), tables of a newer version.
 
