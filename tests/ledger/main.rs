@@ -43,6 +43,7 @@ suite![
     no_entries_are_no_decision,
     an_entry_named_twice_sees_what_was_decided_first,
     a_decision_sees_what_was_stored,
+    open_ticks_are_in_the_order_of_their_due_times_not_of_their_ids,
     due_times_after_the_mark_or_now_are_known_as_decided,
     a_mark_is_set_kept_moved_and_cleared,
     nothing_of_a_call_is_stored_when_one_decision_is_refused,

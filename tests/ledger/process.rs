@@ -14,7 +14,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use pipecron::domain::TickId;
 use pipecron::ledger::{HistoryQuery, Ledger, LedgerError, SqliteLedger};
@@ -262,10 +262,13 @@ fn whatever_the_umask_only_the_owner_may_read() {
     }
 }
 
-/// Says that something could not be tried. Not by a macro: the harness would keep it to itself.
-fn skipped(why: &str) {
-    let mut out = std::io::stderr().lock();
-    writeln!(out, "SKIPPED: {why}").unwrap();
+/// Says, once for each reason, that something could not be tried. Not by a macro: the harness would keep it to itself.
+fn skipped(why: &'static str) {
+    static SAID: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    if SAID.lock().unwrap().insert(why) {
+        let mut out = std::io::stderr().lock();
+        writeln!(out, "SKIPPED: {why}").unwrap();
+    }
 }
 
 /// The id of a user that owns nothing.

@@ -280,6 +280,18 @@ async fn a_second_writer_is_told_who_has_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_link_in_place_of_the_lock_does_not_make_us_write_elsewhere() {
+    let place = Place::new();
+    let precious = place.directory.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    std::os::unix::fs::symlink(&precious, place.beside(".lock")).unwrap();
+    let error = SqliteLedger::open(&place.path(), clock()).unwrap_err();
+    assert!(error.to_string().contains("ledger.db.lock"), "{error}");
+    assert_eq!(fs::read(&precious).unwrap(), b"precious");
+    assert!(!place.path().exists());
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_way_to_a_ledger_leads_to_one_lock() {
     let place = Place::new();
     let ledger = place.open();

@@ -106,6 +106,21 @@ pub(crate) async fn a_decision_sees_what_was_stored(ledger: impl Ledger) {
     assert_eq!(seen.decided, [60, 120].map(second).into(), "after now");
 }
 
+pub(crate) async fn open_ticks_are_in_the_order_of_their_due_times_not_of_their_ids(
+    ledger: impl Ledger,
+) {
+    let early = Tick {
+        id: TickId::from_text("a@zebra"),
+        ..manual("a", second(1), "x")
+    };
+    let late = Tick {
+        id: TickId::from_text("a@ant"),
+        ..manual("a", second(2), "x")
+    };
+    put(&ledger, [&late, &early]).await;
+    assert_eq!(state(&ledger, "a").await.open, [early, late]);
+}
+
 pub(crate) async fn due_times_after_the_mark_or_now_are_known_as_decided(ledger: impl Ledger) {
     let ticks = [10, 20, 30, 40].map(|due| tick("a", second(due)));
     put(&ledger, &ticks).await;
@@ -376,6 +391,12 @@ pub(crate) async fn an_attempt_can_only_be_answered(ledger: impl Ledger) {
     assert_refused(store(&ledger, "a", with(&again)).await, "only be answered");
     store(&ledger, "a", with(&answered)).await.unwrap();
     assert_refused(store(&ledger, "a", with(&asked)).await, "only be answered");
+    // Nor can the answer to one that was sent at another time be taken for its own.
+    let other = Attempt {
+        sent_at: second(1),
+        ..answered.clone()
+    };
+    assert_refused(store(&ledger, "a", with(&other)).await, "only be answered");
     // A better answer to the same attempt may come.
     let better = Attempt {
         answered_at: Some(second(2)),

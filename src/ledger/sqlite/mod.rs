@@ -546,6 +546,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_while_a_daemon_began_to_write_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.db");
+        make(&path, &Clock::system()).unwrap();
+        drop(connect(&path, Options::default()).unwrap());
+        let mut reader = Reader::open(&path, Duration::ZERO).unwrap();
+        let mut daemon = None;
+        let marks = reader.read(|conn| {
+            let seen = rows::marked_entries(conn)?;
+            if daemon.is_none() {
+                let conn = connect(&path, Options::default()).unwrap();
+                conn.execute("INSERT INTO marks VALUES ('a', 0, '')", [])?;
+                daemon = Some(conn);
+            }
+            Ok(seen)
+        });
+        assert_eq!(marks.unwrap(), [EntryName::parse("a").unwrap()]);
+    }
+
+    #[test]
     fn every_version_leads_to_the_newest_and_the_newest_stays() {
         let tables = |conn: &Connection| -> Vec<String> {
             let mut names = conn
