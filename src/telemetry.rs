@@ -1,7 +1,8 @@
 //! Where log lines go: to stderr, for the journal, and on demand to a directory of daily files.
 //!
-//! Logging never blocks the loop: lines go through a bounded queue to a thread of their own, and a disk that is full or
-//! hangs costs lines, which are counted. The ledger is the record, not the log.
+//! Logging never blocks the loop: lines go through a bounded queue to a thread of their own. Lines that find the queue
+//! full, because a disk or terminal hangs, are lost and counted; what a full disk swallows is lost uncounted. The ledger
+//! is the record, not the log.
 
 use std::path::{Path, PathBuf};
 
@@ -41,11 +42,6 @@ pub struct Logging {
 }
 
 impl Logging {
-    /// How many lines were lost because a disk or a terminal did not keep up.
-    pub fn lost_lines(&self) -> usize {
-        self.counters.iter().map(ErrorCounter::dropped_lines).sum()
-    }
-
     /// A counter of lost lines for somebody else to look at.
     pub fn loss(&self) -> Loss {
         Loss(self.counters.clone())
