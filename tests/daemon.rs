@@ -165,6 +165,8 @@ fn account(name: &str) -> Arc<Account> {
         connect_timeout: Duration::from_secs(1),
         request_timeout: Duration::from_secs(1),
         settle: Duration::from_secs(180),
+        max_running: None,
+        requests_per_second: 1_000,
     })
 }
 

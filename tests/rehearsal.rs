@@ -71,6 +71,8 @@ impl Rehearsal {
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             settle: Duration::from_secs(180),
+            max_running: None,
+            requests_per_second: 1_000,
         };
         let accounts = BTreeMap::from([(name(), Arc::new(account))]);
         Self {

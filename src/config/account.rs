@@ -92,6 +92,10 @@ pub struct Account {
     pub request_timeout: Duration,
     /// How long a run whose start was not answered is looked for before "not started" is believed.
     pub settle: Duration,
+    /// How many runs may be under way at once by our doing; none: as many as the service lets.
+    pub max_running: Option<u32>,
+    /// How many requests a second are made, of any kind.
+    pub requests_per_second: u32,
 }
 
 /// What [`Account::proxy`] says when no proxy is to be used, whatever the environment says.
@@ -116,6 +120,8 @@ impl Account {
             connect_timeout: self.connect_timeout,
             request_timeout: self.request_timeout,
             settle: self.settle,
+            max_running: self.max_running,
+            requests_per_second: self.requests_per_second,
         }
     }
 }
@@ -125,6 +131,7 @@ const METADATA_ENDPOINT: &str = "http://169.254.169.254";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(180);
+const REQUESTS_PER_SECOND: u32 = 10;
 /// A service that lists a run later than this cannot be worked with.
 const SETTLE_MAX: Duration = Duration::from_secs(6 * 3600);
 /// No exchange is waited for longer.
@@ -306,6 +313,8 @@ fn finish(check: &mut Check<'_>, name: &AccountName, name_at: At, keys: Keys) ->
         connect_timeout: keys.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         request_timeout: keys.request_timeout.unwrap_or(REQUEST_TIMEOUT),
         settle: keys.settle.unwrap_or(SETTLE),
+        max_running: None,
+        requests_per_second: REQUESTS_PER_SECOND,
     })
 }
 

@@ -170,6 +170,8 @@ impl<'l, 't> Layers<'l, 't> {
                 .copied()
                 .unwrap_or(usual.follow),
             run_timeout: self.value(|keys| &keys.run_timeout)?.copied(),
+            overlap: usual.overlap,
+            priority: usual.priority,
         })
     }
 

@@ -12,6 +12,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub mod cron;
+pub mod overlap;
 pub mod pace;
 pub mod plan;
 pub mod request;
@@ -20,6 +21,7 @@ pub mod schedule;
 pub mod sighting;
 pub mod zone;
 
+pub use overlap::Overlap;
 pub use request::RunRequest;
 pub use retry::{Answer, AnswerKind, Doubt, OnDoubt, Policy, Retry};
 

@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 
 use chrono::{DateTime, Utc};
 
+use super::overlap::Overlap;
+
 /// How waits between attempts are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,6 +70,12 @@ pub struct Policy {
     pub follow: bool,
     /// A run that takes longer is reported.
     pub run_timeout: Option<Duration>,
+    /// What becomes of it while its pipeline has another run under way.
+    #[serde(default)]
+    pub overlap: Overlap,
+    /// Who gets a free place of the account first: the higher.
+    #[serde(default)]
+    pub priority: i32,
 }
 
 impl Default for Policy {
@@ -78,6 +86,8 @@ impl Default for Policy {
             settle: Duration::from_secs(180),
             follow: true,
             run_timeout: None,
+            overlap: Overlap::Allow,
+            priority: 0,
         }
     }
 }

@@ -279,6 +279,8 @@ pub(crate) fn account(url: &str, credentials: Credentials) -> Account {
         connect_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(20),
         settle: Duration::from_secs(180),
+        max_running: None,
+        requests_per_second: 1_000,
     }
 }
 

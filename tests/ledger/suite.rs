@@ -8,7 +8,7 @@ use pipecron::domain::request::{SecretRef, Source, SourceParams, Variable, Varia
 use pipecron::domain::retry::Jitter;
 use pipecron::domain::{
     Answer, AnswerKind, Attempt, Change, Doubt, EntryState, MarkChange, Missed, OnDoubt, Origin,
-    Plan, Policy, Reason, Retry, Run, RunRequest, Tick, TickId, TickState, Timestamp,
+    Overlap, Plan, Policy, Reason, Retry, Run, RunRequest, Tick, TickId, TickState, Timestamp,
 };
 use pipecron::ledger::{
     HistoryQuery, Ledger, LedgerError, MESSAGE_CHARS_MAX, NOTE_CHARS_MAX, PRUNE_ROWS_MAX,
@@ -941,18 +941,31 @@ fn policies() -> impl Strategy<Value = Policy> {
         any::<Duration>(),
         any::<bool>(),
         any::<Option<Duration>>(),
+        (
+            prop::sample::select(vec![
+                Overlap::Allow,
+                Overlap::Skip,
+                Overlap::Queue,
+                Overlap::Replace,
+            ]),
+            any::<i32>(),
+        ),
     )
-        .prop_map(|(retry, resends, settle, follow, run_timeout)| Policy {
-            retry,
-            on_doubt: if resends {
-                OnDoubt::Resend
-            } else {
-                OnDoubt::GiveUp
+        .prop_map(
+            |(retry, resends, settle, follow, run_timeout, (overlap, priority))| Policy {
+                retry,
+                on_doubt: if resends {
+                    OnDoubt::Resend
+                } else {
+                    OnDoubt::GiveUp
+                },
+                settle,
+                follow,
+                run_timeout,
+                overlap,
+                priority,
             },
-            settle,
-            follow,
-            run_timeout,
-        })
+        )
 }
 
 fn doubts() -> impl Strategy<Value = Doubt> {
