@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 
 /// Modules and the floor they stand on; the longest name that fits counts. A file may use what lies on a lower floor, and
 /// what lies in its own folder.
-const FLOORS: [(&str, u32); 22] = [
+const FLOORS: [(&str, u32); 23] = [
     ("domain::zone", 0),
     ("domain::request", 0),
+    ("domain::fuse", 0),
     ("domain::overlap", 0),
     ("domain::retry", 1),
     ("domain::cron", 1),

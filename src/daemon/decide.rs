@@ -1,35 +1,53 @@
 //! Deciding about what is due, in one commit, and what becomes of the loop when that fails.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::error;
 
+use super::requests::{News, UnderWay};
 use super::{Daemon, IN_FLIGHT_MAX, LEDGER_RETRY_MAX, REFUSED_AGAIN, Trouble};
 use crate::codearts::CodeArts;
 use crate::domain::pace::Admit;
 use crate::domain::plan::{self, Room};
-use crate::domain::{Entry, EntryName, Plan, Timestamp, after, rfc3339};
+use crate::domain::{AccountName, Entry, EntryName, Plan, TickId, Timestamp, after, rfc3339};
 use crate::ledger::{Ledger, LedgerError};
 
+/// Most rounds of decisions without a look at what else has happened.
+const ROUNDS_MAX: u32 = 8;
+
 impl<L: Ledger, C: CodeArts> Daemon<L, C> {
-    /// Decides about every entry that is due and about those that waited for room, in one commit.
+    /// Decides about every entry that is due and about those that waited for room or for their turn, in one commit; and
+    /// again as long as that shows who may be called to a place of an account.
     pub(super) async fn decide_due(&mut self) {
-        if self.in_trouble() {
-            return;
+        for _ in 0..ROUNDS_MAX {
+            if self.in_trouble() {
+                return;
+            }
+            self.decide_round().await;
+            if !self.turns.is_stirred() {
+                return;
+            }
         }
+    }
+
+    async fn decide_round(&mut self) {
         let now = self.parts.clock.now();
+        let places = self.places();
+        let called = self.turns.call(now, |account| {
+            let places = places.get(account).copied();
+            places.map_or(usize::MAX, |places| places as usize)
+        });
         // Who waited for room comes first, or newly due entries would starve them.
         let mut names = self.take_roomless(now);
+        names.extend(called.iter().map(|turn| turn.entry.clone()));
         names.extend(self.alarms.take_due(now));
         let mut seen = BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));
-        if names.is_empty() {
-            return;
-        }
+        let called: BTreeSet<TickId> = called.into_iter().map(|turn| turn.tick).collect();
         while !names.is_empty() {
-            match self.decide(&names).await {
+            match self.decide(&names, &called).await {
                 Ok(plans) => {
                     self.trouble = None;
                     for (name, plan) in names.iter().zip(plans) {
@@ -53,6 +71,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     for name in &names {
                         self.alarms.set(name, Some(now));
                     }
+                    self.turns.stir_all();
                     return self.ledger_failed(&failure);
                 }
             }
@@ -60,10 +79,14 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     }
 
     /// Decides about these entries in one commit.
-    async fn decide(&self, names: &[EntryName]) -> Result<Vec<Plan>, LedgerError> {
+    async fn decide(
+        &self,
+        names: &[EntryName],
+        called: &BTreeSet<TickId>,
+    ) -> Result<Vec<Plan>, LedgerError> {
         let entries = self.entries(names);
         let only = self.only.as_ref().map(|only| only.tick.id.clone());
-        let mut room = self.room();
+        let mut room = self.room(names, called.clone());
         let decide = move |now, name: &EntryName, state: &_| match (entries.get(name), &only) {
             (Some(entry), Some(tick)) => plan::plan_one(now, entry, state, tick, &mut room),
             (Some(entry), None) => plan::plan(now, entry, state, &mut room),
@@ -100,9 +123,9 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             let pace = account.and_then(|account| self.paces.get(account));
             match pace.map_or(Admit::Go, |pace| pace.admit(now)) {
                 Admit::RestUntil(until) => self.alarms.bring_forward(&name, until),
-                Admit::AfterProbe => self.no_room.push_back(name),
-                Admit::Go if slots == 0 => self.no_room.push_back(name),
-                Admit::Go => {
+                Admit::AfterAnswer => self.no_room.push_back(name),
+                Admit::Go | Admit::LookFirst if slots == 0 => self.no_room.push_back(name),
+                Admit::Go | Admit::LookFirst => {
                     slots -= 1;
                     taken.push(name);
                 }
@@ -111,11 +134,39 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         taken
     }
 
-    pub(super) fn room(&self) -> Room {
+    /// What decisions about these entries are told of the world.
+    pub(super) fn room(&self, names: &[EntryName], called: BTreeSet<TickId>) -> Room {
+        let starts = |name: &EntryName| {
+            let entry = self.parts.config.entries.get(name)?;
+            let schedule = entry.schedule.as_ref()?.fingerprint();
+            let starts = self.fuses.get(name)?.starts(self.hour(), &schedule);
+            Some((name.clone(), starts))
+        };
+        let asked = self.under_way.values().filter_map(UnderWay::tick);
+        let unsettled = self.unsettled.iter().map(News::tick);
         Room {
             slots: IN_FLIGHT_MAX.saturating_sub(self.under_way.len()),
             paces: self.paces.clone(),
+            max_running: self.places(),
+            called: self.only.is_none().then_some(called),
+            under_way: asked.chain(unsettled).map(|tick| tick.id.clone()).collect(),
+            starts: names.iter().filter_map(starts).collect(),
         }
+    }
+
+    /// How many places each account has that has a limit. A command that starts one run knows too little of the others
+    /// to count: nobody follows them while no daemon is there.
+    fn places(&self) -> BTreeMap<AccountName, u32> {
+        let accounts = self.parts.config.accounts.iter();
+        accounts
+            .filter(|_| self.only.is_none())
+            .filter_map(|(name, account)| Some((name.clone(), account.max_running?)))
+            .collect()
+    }
+
+    /// Hours since the daemon began, by a clock that cannot be set.
+    pub(super) fn hour(&self) -> u64 {
+        self.begun.elapsed().as_secs() / 3600
     }
 
     pub(super) fn in_trouble(&self) -> bool {

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::codearts::CodeArts;
 use crate::config::{Config, SourceFile};
+use crate::domain::fuse::Fuse;
 use crate::domain::pace::Pace;
 use crate::domain::plan;
 use crate::domain::{AccountName, Entry, EntryName, RunRequest, Tick, Timestamp, rfc3339};
@@ -28,10 +29,12 @@ mod follows;
 mod reload;
 mod report;
 mod requests;
+mod turns;
 
 use alarms::Alarms;
 use follows::Follows;
 use requests::{Came, News, UnderWay, lost, woken_by};
+use turns::Turns;
 
 /// Most requests under way at once (P9).
 const IN_FLIGHT_MAX: usize = 64;
@@ -114,6 +117,13 @@ pub struct Daemon<L, C> {
     unsettled: VecDeque<News>,
     /// Started runs, and when to look at each again.
     follows: Follows,
+    /// Ticks that wait for a place of their account.
+    turns: Turns,
+    /// Entries with a tick that waits until a pipeline (its project and id) is free.
+    held: BTreeMap<(String, String), BTreeSet<EntryName>>,
+    /// How often entries started, by a clock that cannot be set.
+    fuses: HashMap<EntryName, Fuse>,
+    begun: tokio::time::Instant,
     reload: Reload,
     trouble: Option<Trouble>,
     /// Only this tick is gone on with; everything else is left to the daemon that owns it.
@@ -166,16 +176,23 @@ enum Woken {
 impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     /// A daemon that has not started yet.
     pub fn new(parts: Parts<L, C>) -> Self {
+        // A key that was never accepted is tried with one request: five bad signatures in a row lock it.
+        let names = parts.config.accounts.keys();
+        let paces = names.map(|name| (name.clone(), Pace::default())).collect();
         Self {
             last_seen: parts.clock.now(),
             parts,
             alarms: Alarms::default(),
-            paces: BTreeMap::new(),
+            paces,
             no_room: VecDeque::new(),
             requests: JoinSet::new(),
             under_way: HashMap::new(),
             unsettled: VecDeque::new(),
             follows: Follows::default(),
+            turns: Turns::default(),
+            held: BTreeMap::new(),
+            fuses: HashMap::new(),
+            begun: tokio::time::Instant::now(),
             reload: Reload::Idle,
             trouble: None,
             only: None,
@@ -222,10 +239,19 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         random: String,
         events: &mut mpsc::Receiver<Event>,
     ) -> Result<Tick, LedgerError> {
-        let mut room = self.room();
+        let mut room = self.room(&[], BTreeSet::new());
+        room.called = None;
+        room.max_running.clear();
         let (name, decided_for) = (entry.name.clone(), entry.clone());
-        let decide = move |now, _: &EntryName, _: &_| {
-            plan::open_manual(now, &decided_for, &random, request.clone(), &mut room)
+        let decide = move |now, _: &EntryName, state: &_| {
+            plan::open_manual(
+                now,
+                &decided_for,
+                state,
+                &random,
+                request.clone(),
+                &mut room,
+            )
         };
         let plans = self.parts.ledger.decide(vec![name.clone()], decide).await?;
         let opened = plans

@@ -80,8 +80,12 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         let mut accounts = std::mem::take(&mut self.parts.config.accounts);
         accounts.append(&mut config.accounts.clone());
         self.parts.service.use_accounts(&accounts);
-        // Secrets are read again now: whoever mended them need not wait for the end of a rest.
-        self.paces.retain(|_, pace| !pace.is_about_credentials());
+        // Secrets are read again now: whoever mended them need not wait for the end of a rest, and what is new has to
+        // prove itself.
+        for name in accounts.keys() {
+            self.paces.entry(name.clone()).or_default().prove_again();
+        }
+        self.turns.stir_all();
         config.accounts = accounts;
         self.parts.config = config;
         if let Err(failure) = self

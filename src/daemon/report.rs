@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::config::Account;
-use crate::domain::AccountName;
-
+use crate::domain::pace::{Heard, PaceNews};
 use crate::domain::plan::{Difference, DifferenceKind};
-use crate::domain::{Change, Plan, Reason, TickState};
+use crate::domain::{AccountName, Answer, Change, Plan, Reason, Tick, TickState};
 
 /// Logs what a stored plan changed.
 pub(super) fn plan(plan: &Plan) {
@@ -38,6 +37,8 @@ fn voice(state: TickState, is_answered: bool) -> (Voice, &'static str) {
             Reason::Succeeded | Reason::Started => (Voice::Info, ""),
             Reason::Withdrawn => (Voice::Info, "withdrawn: "),
             Reason::Missed => (Voice::Warn, ""),
+            Reason::Skipped => (Voice::Warn, "skipped: "),
+            Reason::Superseded => (Voice::Warn, "superseded: "),
             Reason::Failed | Reason::Canceled => (Voice::Error, ""),
             Reason::TooLate | Reason::Refused | Reason::GaveUp => (Voice::Error, "no run: "),
             // "No run" would send somebody to the console to start a second one.
@@ -49,6 +50,23 @@ fn voice(state: TickState, is_answered: bool) -> (Voice, &'static str) {
 /// One line; the fields are the same in each, those that are absent are left out.
 fn log_change(change: &Change) {
     let tick = &change.tick;
+    if tick.state.is_ended()
+        && tick
+            .run
+            .as_ref()
+            .is_some_and(|run| run.outcome.is_some() && !run.watched)
+        && matches!(
+            tick.state,
+            TickState::Ended {
+                reason: Reason::Started,
+                ..
+            }
+        )
+    {
+        // Its end has had its line; its run is over only now.
+        let (entry, id, note) = (tick.entry.as_str(), tick.id.as_str(), tick.note.as_str());
+        return debug!(entry, tick = id, "{note}");
+    }
     let answer = change
         .attempt
         .as_ref()
@@ -87,6 +105,57 @@ fn log_change(change: &Change) {
         Voice::Info => line!(info),
         Voice::Warn => line!(warn),
         Voice::Error => line!(error),
+    }
+}
+
+/// Logs what came of asking the service to stop runs.
+pub(super) fn stopped(tick: &Tick, stopped: &[(String, Result<(), Answer>)]) {
+    let (entry, id) = (tick.entry.as_str(), tick.id.as_str());
+    for (run_id, asked) in stopped {
+        match asked {
+            Ok(()) => info!(
+                entry,
+                tick = id,
+                run_id,
+                "asked to stop run {run_id}, which it replaces"
+            ),
+            Err(answer) => warn!(
+                entry,
+                tick = id,
+                run_id,
+                "run {run_id}, which it is to replace, could not be stopped: {}",
+                answer.message
+            ),
+        }
+    }
+}
+
+/// Logs what changed for an account.
+pub(super) fn pace(account: &AccountName, heard: Heard, news: PaceNews, said: &str) {
+    let name = account.as_str();
+    match news {
+        PaceNews::Rests(rest) => {
+            let why = match heard {
+                Heard::Throttled(_) => "throttled",
+                Heard::Unauthorized => "credentials not accepted",
+                Heard::Well { .. } | Heard::Outage => "the service does not work",
+            };
+            warn!(
+                account = name,
+                "account {account} rests for {} s: {why}: {said}",
+                rest.as_secs()
+            );
+        }
+        PaceNews::BreakerOpened(rest) => error!(
+            account = name,
+            "account {account}: several requests in a row came to nothing, the last with: {said}; nothing is started \
+             until a look at the service succeeds, the next in {} s",
+            rest.as_secs()
+        ),
+        PaceNews::BreakerShut => warn!(
+            account = name,
+            "account {account}: the service works again; starts go on, few at first"
+        ),
     }
 }
 

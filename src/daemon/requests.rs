@@ -1,6 +1,7 @@
 //! Requests: sent by a stored plan alone, their answers kept until they are stored.
 
 use std::collections::VecDeque;
+use std::future::Future;
 
 use chrono::TimeDelta;
 use tokio::task::Id;
@@ -8,16 +9,19 @@ use tracing::{error, warn};
 
 use super::{CLOCK_SKEW, Daemon, Woken, report};
 use crate::codearts::{CodeArts, Start};
-use crate::domain::pace::{Admit, Pace};
-use crate::domain::plan;
-use crate::domain::sighting::{Find, Look, PipelineAt, Sighting};
+use crate::domain::pace::{Admit, Heard};
+use crate::domain::plan::{self, Room, Survey};
+use crate::domain::sighting::{Find, Look, Sighting};
 use crate::domain::{
-    AccountName, Answer, AnswerKind, Ask, EntryName, Plan, Tick, TickState, Timestamp, rfc3339,
+    AccountName, Answer, AnswerKind, Ask, EntryName, EntryState, Origin, OtherRun, PipelineAt,
+    Plan, Tick, TickState, Timestamp, rfc3339,
 };
 use crate::ledger::{Ledger, LedgerError};
 
 /// How long looks wait while an account is being probed.
 const LOOK_AFTER_PROBE: TimeDelta = TimeDelta::seconds(5);
+/// A start that does not leave this soon after it was decided does not leave at all.
+const SEND_WITHIN: TimeDelta = TimeDelta::minutes(2);
 /// How long a run that could not be looked at is left alone, at least.
 const LOOK_FAILED: TimeDelta = TimeDelta::seconds(30);
 
@@ -26,15 +30,32 @@ const LOOK_FAILED: TimeDelta = TimeDelta::seconds(30);
 pub(super) enum UnderWay {
     /// An attempt; its number is the tick's `attempts`.
     Start(Tick),
-    /// A look for a run.
+    /// A look for a run, and when it was sent.
     Find(Tick, Timestamp),
+    /// A look at what a pipeline has under way, for this tick.
+    Survey(Tick, Timestamp),
+    /// Runs are being stopped, for this tick.
+    Stop(Tick, Timestamp),
+    /// A look whether the service works.
+    Probe(AccountName, Timestamp),
     /// A round of looks at an account's runs.
-    Look(AccountName, Vec<Tick>),
+    Look(AccountName, Vec<Tick>, Timestamp),
 }
 
 impl UnderWay {
     pub(super) fn is_start(&self) -> bool {
         matches!(self, Self::Start(_))
+    }
+
+    /// The tick that is not to be decided about until this has come back.
+    pub(super) fn tick(&self) -> Option<&Tick> {
+        match self {
+            Self::Start(tick)
+            | Self::Find(tick, _)
+            | Self::Survey(tick, _)
+            | Self::Stop(tick, _) => Some(tick),
+            Self::Probe(..) | Self::Look(..) => None,
+        }
     }
 }
 
@@ -43,6 +64,10 @@ impl UnderWay {
 pub(super) enum Came {
     Answer(Answer),
     Sighting(Sighting),
+    Survey(Survey),
+    /// What came of stopping each of these runs.
+    Stopped(Vec<(String, Result<(), Answer>)>),
+    Probe(Result<(), Answer>),
     Looks(Vec<Look>),
     /// The task that made the request failed; why.
     Nothing(String),
@@ -55,19 +80,25 @@ pub(super) enum News {
     Answer(Tick, Answer),
     /// What came of looking for its run.
     Sighting(Tick, Sighting),
+    /// What its pipeline has under way.
+    Survey(Tick, Survey),
     /// What was seen of its run.
     Look(Tick, Look),
 }
 
 impl News {
-    fn tick(&self) -> &Tick {
+    pub(super) fn tick(&self) -> &Tick {
         match self {
-            Self::Answer(tick, _) | Self::Sighting(tick, _) | Self::Look(tick, _) => tick,
+            Self::Answer(tick, _)
+            | Self::Sighting(tick, _)
+            | Self::Survey(tick, _)
+            | Self::Look(tick, _) => tick,
         }
     }
 
-    fn decide(self, now: Timestamp, state: &crate::domain::EntryState) -> Plan {
+    fn decide(self, now: Timestamp, state: &EntryState, room: &mut Room) -> Plan {
         match self {
+            Self::Survey(tick, survey) => plan::surveyed(now, state, &tick.id, survey, room),
             Self::Answer(tick, answer) => plan::settle(now, state, &tick.id, tick.attempts, answer),
             Self::Sighting(tick, sighting) => {
                 let looks = tick.doubt.map_or(0, |doubt| doubt.looks);
@@ -99,9 +130,16 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         }
         let now = self.parts.clock.now();
         for change in &plan.changes {
-            if change.tick.state.is_ended() {
-                self.follows.remove(&change.tick.id);
-            }
+            self.take_note(now, &change.tick);
+        }
+        if let Some(at) = plan.wants_pipeline {
+            self.held
+                .entry(pipeline(&at))
+                .or_default()
+                .insert(name.clone());
+        }
+        for turn in plan.in_turn {
+            self.turns.add(turn);
         }
         for tick in plan.running {
             if let Some(run) = &tick.run {
@@ -112,16 +150,66 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         for ask in plan.asks {
             match ask {
                 Ask::Start(tick) => self.start(*tick),
-                Ask::Find(tick) => self.find(*tick),
+                Ask::Find { tick, above } => self.find(*tick, above),
+                Ask::Survey(tick) => self.survey(*tick),
+                Ask::Stop { tick, runs } => self.stop_runs(*tick, runs),
+                Ask::Probe(at) => self.probe(at),
             }
         }
     }
 
-    fn start(&mut self, tick: Tick) {
-        if let (Some(pace), TickState::Sent { at }) =
-            (self.paces.get_mut(&tick.account), tick.state)
+    /// What a change of this tick means for those that wait: for its place, or for its pipeline.
+    fn take_note(&mut self, now: Timestamp, tick: &Tick) {
+        if !matches!(tick.state, TickState::Waiting { .. }) {
+            self.turns.remove(&tick.id);
+        }
+        if !tick.holds_place() {
+            self.turns.stir(&tick.account);
+        }
+        if tick.is_live() {
+            return;
+        }
+        self.follows.remove(&tick.id);
+        // One that waits and was never sent had nothing under way either.
+        if tick.attempts == 0 && !tick.state.is_ended() {
+            return;
+        }
+        for entry in self
+            .held
+            .remove(&pipeline(&tick.pipeline_at()))
+            .into_iter()
+            .flatten()
         {
+            self.alarms.bring_forward(&entry, now);
+        }
+    }
+
+    /// Asks the service for something that starts nothing.
+    fn ask<F>(
+        &mut self,
+        account: &AccountName,
+        under_way: impl FnOnce(Timestamp) -> UnderWay,
+        asked: F,
+    ) where
+        F: Future<Output = Came> + Send + 'static,
+    {
+        let at = self.parts.clock.now();
+        if let Some(pace) = self.paces.get_mut(account) {
             pace.sent(at);
+        }
+        let task = self.requests.spawn(asked);
+        self.under_way.insert(task.id(), under_way(at));
+    }
+
+    fn start(&mut self, tick: Tick) {
+        let TickState::Sent { at } = tick.state else {
+            return;
+        };
+        if let Some(pace) = self.paces.get_mut(&tick.account) {
+            pace.sent(at);
+        }
+        if tick.attempts == 1 && tick.origin == Origin::Scheduled {
+            self.count_start(&tick.entry);
         }
         let start = Start {
             account: tick.account.clone(),
@@ -129,29 +217,85 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             marker: tick.marker(self.parts.ledger.id()),
         };
         let service = self.parts.service.clone();
-        let task = self
-            .requests
-            .spawn(async move { Came::Answer(service.start(start).await) });
+        let clock = self.parts.clock.clone();
+        let task = self.requests.spawn(async move {
+            // The machine slept, or we were stopped, right here: what was decided then may hold no more.
+            if (clock.now() - at).abs() > SEND_WITHIN {
+                return Came::Answer(not_sent("it was decided too long ago; the machine slept"));
+            }
+            Came::Answer(service.start(start).await)
+        });
         self.under_way.insert(task.id(), UnderWay::Start(tick));
     }
 
-    fn find(&mut self, tick: Tick) {
-        let at = self.parts.clock.now();
-        if let Some(pace) = self.paces.get_mut(&tick.account) {
-            pace.sent(at);
+    fn count_start(&mut self, name: &EntryName) {
+        let entry = self.parts.config.entries.get(name);
+        if let Some(schedule) = entry.and_then(|entry| entry.schedule.as_ref()) {
+            let (hour, fingerprint) = (self.hour(), schedule.fingerprint());
+            let fuse = self.fuses.entry(name.clone()).or_default();
+            fuse.count(hour, &fingerprint);
         }
+    }
+
+    fn find(&mut self, tick: Tick, above: Option<u64>) {
         let since = tick.doubt.map_or(tick.due, |doubt| doubt.since);
-        let find = Find {
-            at: pipeline_of(&tick),
+        let find = self.find_of(&tick, since, above);
+        let service = self.parts.service.clone();
+        let account = tick.account.clone();
+        let asked = async move { Came::Sighting(service.find(find).await) };
+        self.ask(&account, |at| UnderWay::Find(tick, at), asked);
+    }
+
+    fn find_of(&self, tick: &Tick, since: Timestamp, above: Option<u64>) -> Find {
+        Find {
+            at: tick.pipeline_at(),
             marker: tick.marker(self.parts.ledger.id()),
             since,
-            above: None,
-        };
+            above,
+        }
+    }
+
+    fn survey(&mut self, tick: Tick) {
+        // An attempt that was thought lost may show only now: its run must not be taken for somebody else's.
+        let own = (tick.attempts > 0).then(|| self.find_of(&tick, tick.due, None));
         let service = self.parts.service.clone();
-        let task = self
-            .requests
-            .spawn(async move { Came::Sighting(service.find(find).await) });
-        self.under_way.insert(task.id(), UnderWay::Find(tick, at));
+        let (account, at) = (tick.account.clone(), tick.pipeline_at());
+        let asked = async move {
+            if let Some(find) = own {
+                match service.find(find).await {
+                    Sighting::Found(run) => return Came::Survey(Survey::Own(run)),
+                    Sighting::Failed(answer) => return Came::Survey(Survey::Failed(answer)),
+                    Sighting::Absent | Sighting::Unexplained(_) => {}
+                }
+            }
+            Came::Survey(match service.under_way(at).await {
+                Ok(runs) => Survey::UnderWay(runs),
+                Err(answer) => Survey::Failed(answer),
+            })
+        };
+        self.ask(&account, |at| UnderWay::Survey(tick, at), asked);
+    }
+
+    fn stop_runs(&mut self, tick: Tick, runs: Vec<OtherRun>) {
+        let service = self.parts.service.clone();
+        let (account, at) = (tick.account.clone(), tick.pipeline_at());
+        let asked = async move {
+            let mut stopped = Vec::with_capacity(runs.len());
+            for run in runs {
+                let asked = service.stop(at.clone(), run.id.clone(), run.queue_id).await;
+                stopped.push((run.id, asked));
+            }
+            Came::Stopped(stopped)
+        };
+        self.ask(&account, |at| UnderWay::Stop(tick, at), asked);
+    }
+
+    fn probe(&mut self, at: PipelineAt) {
+        let service = self.parts.service.clone();
+        let account = at.account.clone();
+        let asked = async move { Came::Probe(service.under_way(at).await.map(|_| ())) };
+        let probed = account.clone();
+        self.ask(&account, |at| UnderWay::Probe(probed, at), asked);
     }
 
     /// Looks at the followed runs whose time has come, a round an account.
@@ -163,9 +307,9 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 .get(&account)
                 .map_or(Admit::Go, |pace| pace.admit(now))
             {
-                Admit::Go => None,
+                Admit::Go | Admit::LookFirst => None,
                 Admit::RestUntil(until) => Some(until),
-                Admit::AfterProbe => Some(now + LOOK_AFTER_PROBE),
+                Admit::AfterAnswer => Some(now + LOOK_AFTER_PROBE),
             };
             if let Some(until) = rests {
                 self.follows.round_is_over(&account);
@@ -176,14 +320,12 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             }
             let runs = ticks
                 .iter()
-                .filter_map(|tick| Some((pipeline_of(tick), tick.run.as_ref()?.id.clone())))
+                .filter_map(|tick| Some((tick.pipeline_at(), tick.run.as_ref()?.id.clone())))
                 .collect();
             let service = self.parts.service.clone();
-            let task = self
-                .requests
-                .spawn(async move { Came::Looks(service.look(runs).await) });
-            self.under_way
-                .insert(task.id(), UnderWay::Look(account, ticks));
+            let asked = async move { Came::Looks(service.look(runs).await) };
+            let looked_at = account.clone();
+            self.ask(&account, |at| UnderWay::Look(looked_at, ticks, at), asked);
         }
     }
 
@@ -196,9 +338,12 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 .map(|news| news.tick().entry.clone())
                 .collect();
             let mut news = self.unsettled.clone();
+            // A pipeline was looked at for those whose turn it was.
+            let called = news.iter().map(|news| news.tick().id.clone()).collect();
+            let mut room = self.room(&names, called);
             let decide = move |now, _: &EntryName, state: &_| {
                 news.pop_front()
-                    .map_or_else(Plan::default, |news| news.decide(now, state))
+                    .map_or_else(Plan::default, |news| news.decide(now, state, &mut room))
             };
             match self.parts.ledger.decide(names.clone(), decide).await {
                 Ok(plans) => {
@@ -252,7 +397,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     (tick, run_id, answer.request_id.as_deref())
                 }
                 News::Sighting(tick, Sighting::Found(run)) => (tick, &run.run_id, None),
-                News::Sighting(..) | News::Look(..) => continue,
+                News::Survey(tick, Survey::Own(run)) => (tick, &run.run_id, None),
+                News::Sighting(..) | News::Survey(..) | News::Look(..) => continue,
             };
             let (entry, attempt) = (tick.entry.as_str(), tick.attempts);
             let pipeline_id = tick.request.pipeline_id.as_str();
@@ -291,51 +437,85 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 all.push_back((id, came));
             }
         }
-        let now = self.parts.clock.now();
         for (id, came) in all {
-            match self.under_way.remove(&id) {
-                Some(UnderWay::Start(tick)) => {
-                    let answer = match came {
-                        Came::Answer(answer) => answer,
-                        Came::Nothing(why) => lost(&why),
-                        Came::Sighting(_) | Came::Looks(_) => {
-                            lost("the request's task gave something else")
-                        }
-                    };
-                    let sent_at = match tick.state {
-                        TickState::Sent { at } => at,
-                        TickState::Waiting { .. }
-                        | TickState::Doubtful { .. }
-                        | TickState::Running { .. }
-                        | TickState::Ended { .. } => now,
-                    };
-                    self.heard(now, sent_at, &tick.account, &answer);
-                    self.unsettled.push_back(News::Answer(tick, answer));
-                }
-                Some(UnderWay::Find(tick, sent_at)) => {
-                    let sighting = match came {
-                        Came::Sighting(sighting) => sighting,
-                        Came::Nothing(why) => Sighting::Failed(lost(&why)),
-                        Came::Answer(_) | Came::Looks(_) => {
-                            Sighting::Failed(lost("the look's task gave something else"))
-                        }
-                    };
-                    match &sighting {
-                        Sighting::Failed(answer) => self.heard(now, sent_at, &tick.account, answer),
-                        Sighting::Found(_) | Sighting::Absent | Sighting::Unexplained(_) => {
-                            self.went_well(&tick.account)
-                        }
-                    }
-                    self.unsettled.push_back(News::Sighting(tick, sighting));
-                }
-                Some(UnderWay::Look(account, ticks)) => {
-                    let looks = match came {
-                        Came::Looks(looks) => looks,
-                        Came::Nothing(_) | Came::Answer(_) | Came::Sighting(_) => Vec::new(),
-                    };
-                    self.take_looks(now, &account, ticks, looks);
-                }
-                None => {}
+            if let Some(under_way) = self.under_way.remove(&id) {
+                self.take_one(under_way, came);
+            }
+        }
+    }
+
+    fn take_one(&mut self, under_way: UnderWay, came: Came) {
+        let now = self.parts.clock.now();
+        match under_way {
+            UnderWay::Start(tick) => {
+                let answer = if let Came::Answer(answer) = came {
+                    answer
+                } else {
+                    lost(&came.why())
+                };
+                let sent_at = match tick.state {
+                    TickState::Sent { at } => at,
+                    TickState::Waiting { .. }
+                    | TickState::Doubtful { .. }
+                    | TickState::Running { .. }
+                    | TickState::Ended { .. } => now,
+                };
+                self.notice_skew(now, &answer);
+                let heard = Heard::of_start(&answer);
+                self.pace(now, sent_at, &tick.account, heard, &answer.message);
+                self.unsettled.push_back(News::Answer(tick, answer));
+            }
+            UnderWay::Find(tick, sent_at) => {
+                let sighting = if let Came::Sighting(sighting) = came {
+                    sighting
+                } else {
+                    Sighting::Failed(lost(&came.why()))
+                };
+                let failure = match &sighting {
+                    Sighting::Failed(answer) => Some(answer),
+                    Sighting::Found(_) | Sighting::Absent | Sighting::Unexplained(_) => None,
+                };
+                self.heard_look(now, sent_at, &tick.account, failure);
+                self.unsettled.push_back(News::Sighting(tick, sighting));
+            }
+            UnderWay::Survey(tick, sent_at) => {
+                let survey = if let Came::Survey(survey) = came {
+                    survey
+                } else {
+                    Survey::Failed(lost(&came.why()))
+                };
+                let failure = match &survey {
+                    Survey::Failed(answer) => Some(answer),
+                    Survey::UnderWay(_) | Survey::Own(_) => None,
+                };
+                self.heard_look(now, sent_at, &tick.account, failure);
+                self.unsettled.push_back(News::Survey(tick, survey));
+            }
+            UnderWay::Stop(tick, sent_at) => {
+                let stopped = if let Came::Stopped(stopped) = came {
+                    stopped
+                } else {
+                    vec![(String::new(), Err(lost(&came.why())))]
+                };
+                let failure = stopped.iter().find_map(|(_, asked)| asked.as_ref().err());
+                self.heard_look(now, sent_at, &tick.account, failure);
+                report::stopped(&tick, &stopped);
+            }
+            UnderWay::Probe(account, sent_at) => {
+                let answer = if let Came::Probe(answer) = came {
+                    answer
+                } else {
+                    Err(lost(&came.why()))
+                };
+                self.heard_look(now, sent_at, &account, answer.as_ref().err());
+            }
+            UnderWay::Look(account, ticks, sent_at) => {
+                let looks = if let Came::Looks(looks) = came {
+                    looks
+                } else {
+                    Vec::new()
+                };
+                self.take_looks(now, &account, ticks, looks, sent_at);
             }
         }
     }
@@ -347,10 +527,13 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         account: &AccountName,
         ticks: Vec<Tick>,
         looks: Vec<Look>,
+        sent_at: Timestamp,
     ) {
         self.follows.round_is_over(account);
+        // A round is one word of the service about the account, however many runs were in it.
+        let failure = one_word(&looks);
+        self.heard_look(now, sent_at, account, failure.as_ref());
         let mut looks = looks.into_iter();
-        let mut told = false;
         for tick in ticks {
             let look = looks
                 .next()
@@ -359,12 +542,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 continue;
             };
             let mut again = plan::look_again(now, &run);
-            if let Look::Failed(answer) = &look {
+            if let Look::Failed(_) = &look {
                 again = again.max(now + LOOK_FAILED);
-                // A round is one word of the service about the account, however many runs were in it.
-                if !std::mem::replace(&mut told, true) {
-                    self.heard(now, now, &tick.account, answer);
-                }
             }
             self.follows.set(tick.clone(), again);
             if plan::is_news(now, &tick, &look) {
@@ -373,37 +552,37 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         }
     }
 
-    /// What an answer says about the account and the clock.
-    fn heard(
+    /// What a look says about the account and the clock.
+    fn heard_look(
         &mut self,
         now: Timestamp,
         sent_at: Timestamp,
         account: &AccountName,
-        answer: &Answer,
+        failure: Option<&Answer>,
     ) {
-        self.notice_skew(now, answer);
-        self.pace(now, sent_at, account, answer);
+        let well = Heard::Well { is_start: false };
+        let (heard, said) = match failure {
+            None => (well, ""),
+            Some(answer) => {
+                self.notice_skew(now, answer);
+                (Heard::of_failed_look(answer), answer.message.as_str())
+            }
+        };
+        self.pace(now, sent_at, account, heard, said);
     }
 
-    fn went_well(&mut self, account: &AccountName) {
-        self.paces.remove(account);
-    }
-
-    fn pace(&mut self, now: Timestamp, sent_at: Timestamp, account: &AccountName, answer: &Answer) {
-        let pace = self.paces.entry(account.clone()).or_default();
-        if let Some(rest) = pace.answered(now, sent_at, answer)
-            && !rest.is_zero()
-        {
-            let why = answer.kind.name();
-            warn!(
-                account = account.as_str(),
-                "account {account} rests for {} s: {why}: {}",
-                rest.as_secs(),
-                answer.message
-            );
-        }
-        if *pace == Pace::default() {
-            self.paces.remove(account);
+    fn pace(
+        &mut self,
+        now: Timestamp,
+        sent_at: Timestamp,
+        account: &AccountName,
+        heard: Heard,
+        said: &str,
+    ) {
+        // One that is not configured any more has no pace.
+        let pace = self.paces.get_mut(account);
+        if let Some(news) = pace.and_then(|pace| pace.answered(now, sent_at, heard)) {
+            report::pace(account, heard, news, said);
         }
     }
 
@@ -428,11 +607,43 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     }
 }
 
-fn pipeline_of(tick: &Tick) -> PipelineAt {
-    PipelineAt {
-        account: tick.account.clone(),
-        project_id: tick.request.project_id.clone(),
-        pipeline_id: tick.request.pipeline_id.clone(),
+/// What the looks of a round say together: what concerns the account first; that it works if one of them went well.
+fn one_word(looks: &[Look]) -> Option<Answer> {
+    let failures = || {
+        looks.iter().filter_map(|look| match look {
+            Look::Failed(answer) => Some(answer),
+            Look::Seen(_) | Look::Vanished => None,
+        })
+    };
+    let concerns_all = |answer: &&Answer| {
+        matches!(
+            Heard::of_failed_look(answer),
+            Heard::Throttled(_) | Heard::Unauthorized
+        )
+    };
+    if let Some(answer) = failures().find(concerns_all) {
+        return Some(answer.clone());
+    }
+    if looks.is_empty() {
+        return Some(lost("the looks' task failed"));
+    }
+    let one = failures().next().cloned();
+    one.filter(|_| failures().count() == looks.len())
+}
+
+/// A pipeline, whoever's credentials look at it.
+fn pipeline(at: &PipelineAt) -> (String, String) {
+    (at.project_id.clone(), at.pipeline_id.clone())
+}
+
+impl Came {
+    /// Why it is not what was asked for.
+    fn why(self) -> String {
+        if let Self::Nothing(why) = self {
+            why
+        } else {
+            "the request's task gave something else".to_owned()
+        }
     }
 }
 
@@ -447,8 +658,16 @@ pub(super) fn woken_by(came: Result<(Id, Came), tokio::task::JoinError>) -> Woke
 }
 
 pub(super) fn lost(message: &str) -> Answer {
+    answer(AnswerKind::Doubtful, message)
+}
+
+fn not_sent(message: &str) -> Answer {
+    answer(AnswerKind::NotSent, message)
+}
+
+fn answer(kind: AnswerKind, message: &str) -> Answer {
     Answer {
-        kind: AnswerKind::Doubtful,
+        kind,
         status: None,
         code: None,
         message: message.to_owned(),

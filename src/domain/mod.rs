@@ -3,7 +3,7 @@
 //! An *entry* is one item under `schedules:`. Its schedule yields *ticks* (due instants). A tick has *attempts* (one
 //! HTTP request each); an accepted attempt yields a *run*. `plan` decides, somebody else does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub mod cron;
+pub mod fuse;
 pub mod overlap;
 pub mod pace;
 pub mod plan;
@@ -19,11 +20,14 @@ pub mod request;
 pub mod retry;
 pub mod schedule;
 pub mod sighting;
+pub mod turn;
 pub mod zone;
 
-pub use overlap::Overlap;
+pub use overlap::{OtherRun, Overlap};
 pub use request::RunRequest;
 pub use retry::{Answer, AnswerKind, Doubt, OnDoubt, Policy, Retry};
+pub use sighting::PipelineAt;
+pub use turn::Turn;
 
 /// An instant on the wall clock.
 pub type Timestamp = DateTime<Utc>;
@@ -289,6 +293,10 @@ pub enum Reason {
     Started,
     /// Its time passed while the daemon was away, and the entry's `catch_up` or `deadline` let it go.
     Missed,
+    /// Another run of the pipeline was under way, and the entry's `overlap` says skip.
+    Skipped,
+    /// A newer tick of the entry took its place while it waited, as `overlap` says (queue or replace).
+    Superseded,
     /// Not started within the entry's `deadline`.
     TooLate,
     /// The service refused it for good.
@@ -303,12 +311,14 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Succeeded,
         Self::Failed,
         Self::Canceled,
         Self::Started,
         Self::Missed,
+        Self::Skipped,
+        Self::Superseded,
         Self::TooLate,
         Self::Refused,
         Self::GaveUp,
@@ -324,6 +334,8 @@ impl Reason {
             Self::Canceled => "canceled",
             Self::Started => "started",
             Self::Missed => "missed",
+            Self::Skipped => "skipped",
+            Self::Superseded => "superseded",
             Self::TooLate => "too_late",
             Self::Refused => "refused",
             Self::GaveUp => "gave_up",
@@ -357,6 +369,9 @@ pub struct Run {
     pub failed_stage: Option<String>,
     /// Whether it was reported that it takes longer than `run_timeout`.
     pub overdue: bool,
+    /// Whether it is still looked at although its tick has ended: it is not followed, but as long as it is under way it
+    /// holds one of its account's places and its pipeline.
+    pub watched: bool,
 }
 
 impl Run {
@@ -371,6 +386,7 @@ impl Run {
             ended_at: None,
             failed_stage: None,
             overdue: false,
+            watched: false,
         }
     }
 }
@@ -433,6 +449,40 @@ impl Tick {
     pub fn marker(&self, ledger: &str) -> String {
         marker(ledger, &self.id)
     }
+
+    /// Where its run is started.
+    pub fn pipeline_at(&self) -> PipelineAt {
+        PipelineAt {
+            account: self.account.clone(),
+            project_id: self.request.project_id.clone(),
+            pipeline_id: self.request.pipeline_id.clone(),
+        }
+    }
+
+    /// Whether both start runs of one pipeline, whoever's credentials they use.
+    pub fn shares_pipeline(&self, other: &Self) -> bool {
+        self.request.project_id == other.request.project_id
+            && self.request.pipeline_id == other.request.pipeline_id
+    }
+
+    /// Whether its run is looked at although it has ended.
+    pub fn is_watched(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.watched)
+    }
+
+    /// Whether it has, or may have, a run under way.
+    pub fn is_live(&self) -> bool {
+        match self.state {
+            TickState::Waiting { .. } => false,
+            TickState::Sent { .. } | TickState::Doubtful { .. } | TickState::Running { .. } => true,
+            TickState::Ended { .. } => self.is_watched(),
+        }
+    }
+
+    /// Whether it holds one of its account's places. A look that is made as a precaution does not.
+    pub fn holds_place(&self) -> bool {
+        self.is_live() && !self.doubt.is_some_and(|doubt| doubt.precaution)
+    }
 }
 
 /// The marker of a tick in a ledger.
@@ -469,12 +519,22 @@ pub struct Mark {
 pub struct EntryState {
     /// The high-water mark; none for an entry that has to start from now.
     pub mark: Option<Mark>,
-    /// Its ticks that have not ended, oldest due first.
+    /// Its ticks that have not ended or whose runs are watched, oldest due first.
     pub open: Vec<Tick>,
     /// Due times after the mark, or after now if the mark lies ahead, for which a scheduled row is there already:
     /// a clock that was set back must not open them again.
     pub decided: BTreeSet<Timestamp>,
+    /// Ticks of other entries that have, or may have, a run under way at a pipeline that one of this entry's waiting
+    /// ticks is for.
+    pub others: Vec<Tick>,
+    /// How many places are taken of each account that one of this entry's waiting ticks uses, whoever took them.
+    pub taken: BTreeMap<AccountName, u32>,
+    /// For a tick in doubt: the highest `run_number` known at its pipeline of a run that is surely older.
+    pub known_numbers: BTreeMap<TickId, u64>,
 }
+
+/// A run that started so long before an attempt, by whichever clock, is older than that attempt's.
+pub const SURELY_OLDER: TimeDelta = TimeDelta::hours(1);
 
 /// A row to write: a tick as it is to stand, and what belongs to the change.
 #[derive(Debug, Clone, PartialEq)]
@@ -491,7 +551,23 @@ pub enum Ask {
     /// Start the run of this tick; its state is `Sent`, the attempt's number is its `attempts`.
     Start(Box<Tick>),
     /// Look for the run of this tick by its marker; it is the look after `doubt.looks` others.
-    Find(Box<Tick>),
+    Find {
+        /// The tick.
+        tick: Box<Tick>,
+        /// The highest `run_number` that is known to be older.
+        above: Option<u64>,
+    },
+    /// Look at what the pipeline of this tick has under way, to rule on its start.
+    Survey(Box<Tick>),
+    /// Stop these runs, which this tick is to replace.
+    Stop {
+        /// The tick.
+        tick: Box<Tick>,
+        /// The runs.
+        runs: Vec<OtherRun>,
+    },
+    /// Look at this pipeline, to learn whether the service works.
+    Probe(PipelineAt),
 }
 
 /// A new mark, or that there is to be none.
@@ -521,6 +597,10 @@ pub struct Plan {
     pub wake_at: Option<Timestamp>,
     /// There is a tick ready to be sent, but no room for it now: decide again as soon as there is.
     pub wants_room: bool,
+    /// Ticks that are ready and wait for a place of their account: they are to be called in turn.
+    pub in_turn: Vec<Turn>,
+    /// A tick waits until this pipeline is free: decide again as soon as a run there is over.
+    pub wants_pipeline: Option<PipelineAt>,
 }
 
 impl Plan {

@@ -4,86 +4,71 @@
 //! here: a tick is opened once (P1), nothing goes before its instant (P2), a doubtful attempt is never sent again
 //! (P4), every tick ends in one way with a reason (P5).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::pace::{Admit, Pace, REST_MAX};
+use super::fuse::HOURS;
+use super::pace::REST_MAX;
 use super::retry::hashed_share;
 use super::schedule::Schedule;
 use super::{
-    AccountName, Answer, Ask, Attempt, Change, Entry, EntryState, Mark, MarkChange, Origin, Plan,
-    Reason, RunRequest, Tick, TickId, TickState, Timestamp, after, rfc3339,
+    Answer, Ask, Attempt, Change, Entry, EntryState, Mark, MarkChange, Origin, Plan, Reason,
+    RunRequest, Tick, TickId, TickState, Timestamp, Turn, after, rfc3339,
 };
 
 mod difference;
 mod doubt;
 mod due;
 mod follow;
+mod overlap;
+mod room;
 mod verdict;
 
 pub use difference::{Difference, DifferenceKind, diff, starts_between};
+use doubt::look_before_first_send;
 pub use doubt::{found, interrupted};
 use due::{next_look, open_due};
 pub use follow::{is_news, look_again, looked};
+pub use overlap::{Survey, surveyed};
+use room::Leave;
+pub use room::Room;
 use verdict::{Verdict, verdict};
 
 /// A tick found due no longer than this ago is on time, not missed, whatever `catch_up` says: a restart at the
 /// very minute of a nightly must not lose it, and the daemon never sleeps longer than this.
 pub const ON_TIME: Duration = Duration::from_secs(60);
+/// How long a tick that the fuse holds back waits before it is counted again.
+const FUSE_REST: Duration = Duration::from_secs(600);
 
-/// What keeps requests from leaving all at once: places for requests under way, and accounts at rest.
-#[derive(Debug, Clone, Default)]
-pub struct Room {
-    /// How many more requests may be under way.
-    pub slots: usize,
-    /// How the accounts stand; one that is not here stands well.
-    pub paces: BTreeMap<AccountName, Pace>,
-}
-
-/// Whether a request may leave now.
-enum Leave {
-    Now,
-    At(Timestamp),
-    WhenThereIsRoom,
-}
-
-impl Room {
-    fn leave(&self, now: Timestamp, account: &AccountName) -> Leave {
-        match self
-            .paces
-            .get(account)
-            .map_or(Admit::Go, |pace| pace.admit(now))
-        {
-            Admit::RestUntil(until) => Leave::At(until),
-            Admit::AfterProbe => Leave::WhenThereIsRoom,
-            Admit::Go if self.slots == 0 => Leave::WhenThereIsRoom,
-            Admit::Go => Leave::Now,
-        }
-    }
-
-    /// A request of `account` leaves.
-    pub fn take(&mut self, now: Timestamp, account: &AccountName) {
-        self.slots = self.slots.saturating_sub(1);
-        if let Some(pace) = self.paces.get_mut(account) {
-            pace.sent(now);
-        }
-    }
-}
+/// An attempt whose answer has not come after this time, and which nobody here waits for, has no sender any more.
+pub const SENT_LEASE: Duration = Duration::from_secs(1800);
 
 /// Decides everything about an entry that is due: opens ticks, drops missed ones, gives up late ones, sends what may
 /// leave.
 pub fn plan(now: Timestamp, entry: &Entry, state: &EntryState, room: &mut Room) -> Plan {
     let mut plan = Plan::default();
     for tick in &state.open {
-        go_on(now, entry, tick, room, &mut plan);
+        go_on(now, entry, state, tick, room, &mut plan);
     }
+    open_what_is_due(now, entry, state, room, &mut plan);
+    overlap::supersede(now, state, &mut plan);
+    plan
+}
+
+/// Walks from the mark to now, and says when to look at the schedule again.
+fn open_what_is_due(
+    now: Timestamp,
+    entry: &Entry,
+    state: &EntryState,
+    room: &mut Room,
+    plan: &mut Plan,
+) {
     let Some(schedule) = entry.schedule.as_ref().filter(|_| entry.enabled) else {
         if state.mark.is_some() {
             plan.mark = MarkChange::Clear;
         }
-        return plan;
+        return;
     };
     let over = entry.not_after.is_some_and(|end| now > end);
     let kept_mark = state
@@ -91,7 +76,7 @@ pub fn plan(now: Timestamp, entry: &Entry, state: &EntryState, room: &mut Room) 
         .as_ref()
         .filter(|mark| mark.schedule == schedule.fingerprint());
     match kept_mark {
-        Some(mark) => open_due(now, entry, schedule, mark, state, room, &mut plan),
+        Some(mark) => open_due(now, entry, schedule, mark, state, room, plan),
         // Seen first, or under another schedule: from now on.
         None if !over => plan.mark = MarkChange::Set(mark_at(now, schedule)),
         None => {}
@@ -104,9 +89,8 @@ pub fn plan(now: Timestamp, entry: &Entry, state: &EntryState, room: &mut Room) 
             MarkChange::Keep
         };
     } else if let Some(wake) = next_look(now, entry, schedule) {
-        wake_by(&mut plan, wake);
+        wake_by(plan, wake);
     }
-    plan
 }
 
 /// Goes on with one tick of an entry and leaves everything else alone.
@@ -119,7 +103,7 @@ pub fn plan_one(
 ) -> Plan {
     let mut plan = Plan::default();
     for tick in state.open.iter().filter(|tick| tick.id == *id) {
-        go_on(now, entry, tick, room, &mut plan);
+        go_on(now, entry, state, tick, room, &mut plan);
     }
     plan
 }
@@ -136,7 +120,7 @@ pub fn withdraw(now: Timestamp, state: &EntryState, room: &mut Room) -> Plan {
             let note = format!("entry {} was removed from the configuration", tick.entry);
             end(now, tick.clone(), Reason::Withdrawn, note, &mut plan);
         } else {
-            go_on_under_way(now, tick, room, &mut plan);
+            go_on_under_way(now, state, tick, room, &mut plan);
         }
     }
     plan
@@ -161,6 +145,7 @@ pub fn give_up(now: Timestamp, state: &EntryState, id: &TickId) -> Plan {
 pub fn open_manual(
     now: Timestamp,
     entry: &Entry,
+    state: &EntryState,
     random: &str,
     request: RunRequest,
     room: &mut Room,
@@ -169,7 +154,15 @@ pub fn open_manual(
     let mut tick = new_tick(now, entry, now, id, Origin::Manual);
     tick.request = request;
     let mut plan = Plan::default();
-    send_or_wait(now, tick, "triggered by hand".to_owned(), room, &mut plan);
+    send_or_wait(
+        now,
+        entry,
+        state,
+        tick,
+        Some("triggered by hand"),
+        room,
+        &mut plan,
+    );
     plan
 }
 
@@ -259,7 +252,14 @@ pub fn settle(
 /// The run is there: it is followed to its end, or that it was started is the end.
 fn go_with_run(now: Timestamp, mut tick: Tick, note: String, plan: &mut Plan) {
     if !tick.policy.follow {
-        return end(now, tick, Reason::Started, note, plan);
+        if let Some(run) = &mut tick.run {
+            run.watched = true;
+        }
+        end(now, tick.clone(), Reason::Started, note, plan);
+        // As the row now says.
+        plan.running
+            .extend(plan.changes.last().map(|change| change.tick.clone()));
+        return;
     }
     tick.state = TickState::Running { since: now };
     tick.note = note;
@@ -277,18 +277,54 @@ pub fn spread_offset(entry: &Entry) -> Duration {
 }
 
 /// Goes on with a tick whose run is or may be under way, whatever became of its entry.
-fn go_on_under_way(now: Timestamp, tick: &Tick, room: &mut Room, plan: &mut Plan) {
+fn go_on_under_way(
+    now: Timestamp,
+    state: &EntryState,
+    tick: &Tick,
+    room: &mut Room,
+    plan: &mut Plan,
+) {
     match tick.state {
-        TickState::Doubtful { .. } => doubt::go_on(now, tick, room, plan),
+        TickState::Doubtful { .. } => doubt::go_on(now, state, tick, room, plan),
         TickState::Running { .. } => plan.running.push(tick.clone()),
+        TickState::Ended { .. } if tick.is_watched() => plan.running.push(tick.clone()),
+        TickState::Sent { at } if !room.under_way.contains(&tick.id) => {
+            lease(now, at, tick, plan);
+        }
         TickState::Waiting { .. } | TickState::Sent { .. } | TickState::Ended { .. } => {}
     }
 }
 
+/// An attempt that somebody else sent: if its answer has not come when the lease is over, the sender died, and the run
+/// is looked for.
+fn lease(now: Timestamp, sent_at: Timestamp, tick: &Tick, plan: &mut Plan) {
+    let until = after(sent_at, SENT_LEASE);
+    // A clock that was set back must not make the lease longer than any lease is.
+    if now < until && sent_at <= now {
+        return wake_by(plan, until);
+    }
+    if sent_at > now && sent_at <= after(now, SENT_LEASE) {
+        return wake_by(plan, after(now, SENT_LEASE));
+    }
+    let note = format!(
+        "attempt {} was sent at {} and its answer never recorded; looking for the run",
+        tick.attempts,
+        rfc3339(sent_at)
+    );
+    doubt::begin(now, tick.clone(), sent_at, note, plan);
+}
+
 /// Goes on with a tick that is open.
-fn go_on(now: Timestamp, entry: &Entry, tick: &Tick, room: &mut Room, plan: &mut Plan) {
+fn go_on(
+    now: Timestamp,
+    entry: &Entry,
+    state: &EntryState,
+    tick: &Tick,
+    room: &mut Room,
+    plan: &mut Plan,
+) {
     let TickState::Waiting { not_before } = tick.state else {
-        return go_on_under_way(now, tick, room, plan);
+        return go_on_under_way(now, state, tick, room, plan);
     };
     if !entry.enabled && tick.origin == Origin::Scheduled {
         return end(
@@ -315,17 +351,11 @@ fn go_on(now: Timestamp, entry: &Entry, tick: &Tick, room: &mut Room, plan: &mut
     if now < tick.due {
         return wake_by(plan, tick.due);
     }
-    match room.leave(now, &tick.account) {
-        Leave::Now => {
-            let note = format!("attempt {}", tick.attempts + 1);
-            send(now, tick.clone(), note, room, plan);
-        }
-        Leave::At(instant) => wake_by(plan, instant.min(just_after(tick.deadline))),
-        Leave::WhenThereIsRoom => {
-            plan.wants_room = true;
-            wake_by(plan, just_after(tick.deadline));
-        }
+    if tick.doubt.is_some_and(|doubt| doubt.precaution) {
+        let note = "it waited before the daemon was started; a look whether it ran comes first";
+        return look_before_first_send(now, state, tick.clone(), note.to_owned(), room, plan);
     }
+    send_or_wait(now, entry, state, tick.clone(), None, room, plan);
 }
 
 fn longest_wait(now: Timestamp, entry: &Entry, tick: &Tick) -> Timestamp {
@@ -359,36 +389,98 @@ fn new_tick(now: Timestamp, entry: &Entry, due: Timestamp, id: TickId, origin: O
     }
 }
 
-/// Writes a new tick down, on its way if it may leave now.
-fn send_or_wait(now: Timestamp, mut tick: Tick, note: String, room: &mut Room, plan: &mut Plan) {
+/// Sends a tick that is due, or says what it waits for. `new` is why it was opened, if it is not written down yet.
+fn send_or_wait(
+    now: Timestamp,
+    entry: &Entry,
+    state: &EntryState,
+    mut tick: Tick,
+    new: Option<&str>,
+    room: &mut Room,
+    plan: &mut Plan,
+) {
     let TickState::Waiting { not_before } = tick.state else {
         return;
     };
-    if now < not_before {
-        tick.note = format!("{note}; starts at {} (spread)", rfc3339(not_before));
-        wake_by(plan, not_before);
+    let leave = if new.is_some() && now < not_before {
+        Leave::NotBefore(not_before)
     } else {
-        match room.leave(now, &tick.account) {
-            Leave::Now => return send(now, tick, note, room, plan),
-            Leave::At(instant) => {
-                tick.note = format!(
-                    "{note}; account {} rests until {}",
-                    tick.account,
-                    rfc3339(instant)
-                );
-                wake_by(plan, instant.min(just_after(tick.deadline)));
-            }
-            Leave::WhenThereIsRoom => {
-                tick.note = format!("{note}; waits for other requests to be answered");
-                plan.wants_room = true;
-                wake_by(plan, just_after(tick.deadline));
-            }
+        room.leave(now, entry, state, &tick, plan)
+    };
+    let latest = just_after(tick.deadline);
+    let (note, keeps) = match leave {
+        Leave::Now => {
+            let note = new.map_or_else(|| format!("attempt {}", tick.attempts + 1), str::to_owned);
+            return send(now, tick, note, room, plan);
         }
+        Leave::NotBefore(instant) => {
+            wake_by(plan, instant);
+            (format!("starts at {} (spread)", rfc3339(instant)), true)
+        }
+        Leave::RestUntil(instant) => {
+            wake_by(plan, instant.min(latest));
+            let note = format!("account {} rests until {}", tick.account, rfc3339(instant));
+            (note, false)
+        }
+        Leave::WhenThereIsRoom => {
+            plan.wants_room = true;
+            wake_by(plan, latest);
+            ("waits for other requests to be answered".to_owned(), false)
+        }
+        Leave::AfterProbe => {
+            room.take(now, &tick.account);
+            plan.asks.push(Ask::Probe(tick.pipeline_at()));
+            plan.wants_room = true;
+            wake_by(plan, latest);
+            ("waits until the service works again".to_owned(), true)
+        }
+        Leave::InTurn(most) => {
+            plan.in_turn.push(turn(&tick));
+            wake_by(plan, latest);
+            let account = &tick.account;
+            let note = format!("waits for a place: account {account} has max_running {most}");
+            (note, true)
+        }
+        Leave::AfterSurvey => {
+            room.take(now, &tick.account);
+            plan.asks.push(Ask::Survey(Box::new(tick.clone())));
+            wake_by(plan, latest);
+            ("looks at what its pipeline has under way".to_owned(), false)
+        }
+        // What is under way for it decides.
+        Leave::AfterAnswer => return wake_by(plan, latest),
+        Leave::Blown { starts, most } => {
+            let again = after(now, FUSE_REST);
+            tick.state = TickState::Waiting { not_before: again };
+            wake_by(plan, again.min(latest));
+            let note = format!(
+                "held back by the fuse: {starts} starts in {HOURS} hours, and its pattern allows {most}; \
+                 does the clock jump?"
+            );
+            (note, true)
+        }
+    };
+    match new {
+        Some(why) => tick.note = format!("{why}; {note}"),
+        // Passing waits are not worth a row.
+        None if !keeps || tick.note.ends_with(&note) => return,
+        None => tick.note = note,
     }
     plan.changes.push(Change {
         tick,
         attempt: None,
     });
+}
+
+fn turn(tick: &Tick) -> Turn {
+    Turn {
+        tick: tick.id.clone(),
+        entry: tick.entry.clone(),
+        account: tick.account.clone(),
+        priority: tick.policy.priority,
+        due: tick.due,
+        deadline: tick.deadline,
+    }
 }
 
 fn send(now: Timestamp, mut tick: Tick, note: String, room: &mut Room, plan: &mut Plan) {

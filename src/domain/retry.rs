@@ -101,6 +101,10 @@ pub struct Doubt {
     pub looks: u32,
     /// How many looks in a row could not tell: they make the waits grow.
     pub failures: u32,
+    /// Whether nothing was sent that we know of: the tick was due while we were away, and the ledger may be a restored
+    /// backup. One look is enough then, and it counts for nothing.
+    #[serde(default)]
+    pub precaution: bool,
 }
 
 /// The waits before the looks, as shares of `settle`; together they span it. A run that is listed at once is found at
@@ -120,6 +124,17 @@ impl Doubt {
             since,
             looks: 0,
             failures: 0,
+            precaution: false,
+        }
+    }
+
+    /// One look before the first attempt of this life: a run of this tick, due at `due`, may have been started by a
+    /// life of the ledger that is lost.
+    pub fn precaution(due: DateTime<Utc>) -> Self {
+        Self {
+            looks: LOOKS - 1,
+            precaution: true,
+            ..Self::since(due)
         }
     }
 

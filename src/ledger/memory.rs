@@ -4,6 +4,7 @@
 //! time, so tokio's paused clock works. Clones share the rows: give one to a second daemon, or to the next life of
 //! the first.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,12 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::SourceFile;
 use crate::domain::{
-    Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan, Tick, TickId,
-    TickState, Timestamp,
+    AccountName, Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan, Tick,
+    TickId, TickState, Timestamp,
 };
 use crate::os::Clock;
 
-use super::rule::{self, Effect, Stored};
+use super::rule::{self, Effect, Stored, Wanted};
 use super::{Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, Story};
 
 /// A ledger in memory.
@@ -31,8 +32,12 @@ pub struct MemoryLedger {
 struct Rows {
     marks: BTreeMap<EntryName, Mark>,
     ticks: BTreeMap<TickId, Row>,
-    /// (entry, due, id) of the ticks that have not ended.
+    /// (entry, due, id) of the ticks that have not ended or whose runs are watched.
     open: BTreeSet<(EntryName, Timestamp, TickId)>,
+    /// Those by project and pipeline.
+    at_pipeline: BTreeMap<(String, String), BTreeSet<TickId>>,
+    /// Those that hold a place, by account.
+    placed: BTreeMap<AccountName, BTreeSet<TickId>>,
     /// The scheduled ticks: what makes (entry, due) unique.
     scheduled: BTreeMap<(EntryName, Timestamp), TickId>,
     configs: BTreeMap<String, GoodConfig>,
@@ -137,16 +142,56 @@ impl Rows {
             .map_while(|((of, due), _)| (of == entry).then_some(*due))
             .filter(|due| *due > after)
             .collect();
+        self.add_others(entry, &mut state);
         state
+    }
+
+    /// What of the other entries a decision about this one is told.
+    fn add_others(&self, entry: &EntryName, state: &mut EntryState) {
+        let wanted = Wanted::by(&state.open);
+        let mut others: Vec<Tick> = Vec::new();
+        for (project, pipeline) in &wanted.pipelines {
+            let key = ((*project).to_owned(), (*pipeline).to_owned());
+            let ids = self.at_pipeline.get(&key).into_iter().flatten();
+            let ticks = ids.filter_map(|id| self.ticks.get(id)).map(|row| &row.tick);
+            let live = ticks.filter(|tick| tick.is_live() && tick.entry != *entry);
+            others.extend(live.cloned());
+        }
+        others.sort_by(|a, b| (a.due, &a.id).cmp(&(b.due, &b.id)));
+        let taken = wanted.accounts.iter().filter_map(|account| {
+            let placed = self.placed.get(*account)?.len();
+            Some((
+                (*account).clone(),
+                u32::try_from(placed).unwrap_or(u32::MAX),
+            ))
+        });
+        let taken = taken.collect();
+        let known = wanted.doubts.iter().filter_map(|(tick, before)| {
+            let rows = self.ticks.values().map(|row| &row.tick);
+            let runs = rows
+                .filter(|other| other.shares_pipeline(tick))
+                .filter_map(|other| other.run.as_ref());
+            let older = runs.filter(|run| run.started_at < *before);
+            Some((tick.id.clone(), older.filter_map(|run| run.number).max()?))
+        });
+        let known_numbers = known.collect();
+        state.others = others;
+        state.taken = taken;
+        state.known_numbers = known_numbers;
     }
 
     fn put(&mut self, row: Row) {
         let tick = &row.tick;
-        let key = (tick.entry.clone(), tick.due, tick.id.clone());
-        if tick.state.is_ended() {
-            self.open.remove(&key);
-        } else {
+        self.remove(&tick.id);
+        if !tick.state.is_ended() || tick.is_watched() {
+            let key = (tick.entry.clone(), tick.due, tick.id.clone());
             self.open.insert(key);
+            let ids = self.at_pipeline.entry(pipeline_of(tick)).or_default();
+            ids.insert(tick.id.clone());
+        }
+        if tick.holds_place() {
+            let ids = self.placed.entry(tick.account.clone()).or_default();
+            ids.insert(tick.id.clone());
         }
         if tick.origin == Origin::Scheduled {
             let key = (tick.entry.clone(), tick.due);
@@ -161,6 +206,18 @@ impl Rows {
         };
         if tick.origin == Origin::Scheduled {
             self.scheduled.remove(&(tick.entry.clone(), tick.due));
+        }
+        if let Entry::Occupied(mut ids) = self.at_pipeline.entry(pipeline_of(&tick)) {
+            ids.get_mut().remove(id);
+            if ids.get().is_empty() {
+                ids.remove();
+            }
+        }
+        if let Entry::Occupied(mut ids) = self.placed.entry(tick.account.clone()) {
+            ids.get_mut().remove(id);
+            if ids.get().is_empty() {
+                ids.remove();
+            }
         }
         self.open.remove(&(tick.entry, tick.due, tick.id));
     }
@@ -264,6 +321,11 @@ impl Rows {
         }
         Ok(plans)
     }
+}
+
+fn pipeline_of(tick: &Tick) -> (String, String) {
+    let request = &tick.request;
+    (request.project_id.clone(), request.pipeline_id.clone())
 }
 
 /// Whether the history that `query` asks for has this tick, its limit aside.

@@ -199,7 +199,7 @@ pub trait Ledger: Send + Sync + 'static {
     where
         D: FnMut(Timestamp, &EntryName, &EntryState) -> Plan + Send + 'static;
 
-    /// The entries that have ticks which have not ended.
+    /// The entries that have ticks which have not ended, or whose runs are watched.
     fn open_entries(&self) -> impl Future<Output = Result<Vec<EntryName>, LedgerError>> + Send;
 
     /// The entries that have a high-water mark.

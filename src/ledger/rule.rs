@@ -4,10 +4,12 @@
 //! started twice or a tick end twice.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::domain::{
-    Attempt, Change, EntryName, EntryState, Origin, Plan, Tick, TickId, Timestamp,
+    AccountName, Attempt, Change, EntryName, EntryState, Origin, Plan, SURELY_OLDER, Tick, TickId,
+    TickState, Timestamp,
 };
 
 use super::{MESSAGE_CHARS_MAX, NOTE_CHARS_MAX};
@@ -108,6 +110,42 @@ pub(super) fn answers(stored: Option<&Attempt>, attempt: &Attempt) -> Result<(),
 /// not open them again.
 pub(super) fn decided_after(state: &EntryState, now: Timestamp) -> Timestamp {
     state.mark.as_ref().map_or(now, |mark| mark.until.min(now))
+}
+
+/// What of the other entries a decision about these ticks has to be told.
+#[derive(Debug, Default)]
+pub(super) struct Wanted<'a> {
+    /// (project, pipeline) of the ticks that wait and will not start beside another run.
+    pub(super) pipelines: BTreeSet<(&'a str, &'a str)>,
+    /// Accounts of the ticks that wait.
+    pub(super) accounts: BTreeSet<&'a AccountName>,
+    /// Ticks in doubt, and before which instant a run started that is surely older than theirs.
+    pub(super) doubts: Vec<(&'a Tick, Timestamp)>,
+}
+
+impl<'a> Wanted<'a> {
+    pub(super) fn by(open: &'a [Tick]) -> Self {
+        let mut wanted = Self::default();
+        for tick in open {
+            match (tick.state, tick.doubt) {
+                (TickState::Waiting { .. }, _) => {
+                    wanted.accounts.insert(&tick.account);
+                    if tick.policy.overlap.looks_first() {
+                        let at = (&*tick.request.project_id, &*tick.request.pipeline_id);
+                        wanted.pipelines.insert(at);
+                    }
+                }
+                (TickState::Doubtful { .. }, Some(doubt)) => {
+                    let before = doubt.since.checked_sub_signed(SURELY_OLDER);
+                    wanted
+                        .doubts
+                        .push((tick, before.unwrap_or(Timestamp::MIN_UTC)));
+                }
+                _ => {}
+            }
+        }
+        wanted
+    }
 }
 
 /// Calls `decide`. A panic in it is the caller's error: it must not take the thread that serves all callers with it.

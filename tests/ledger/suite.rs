@@ -969,11 +969,14 @@ fn policies() -> impl Strategy<Value = Policy> {
 }
 
 fn doubts() -> impl Strategy<Value = Doubt> {
-    (instants(), any::<u32>(), any::<u32>()).prop_map(|(since, looks, failures)| Doubt {
-        since,
-        looks,
-        failures,
-    })
+    (instants(), any::<u32>(), any::<u32>(), any::<bool>()).prop_map(
+        |(since, looks, failures, precaution)| Doubt {
+            since,
+            looks,
+            failures,
+            precaution,
+        },
+    )
 }
 
 fn runs() -> impl Strategy<Value = Run> {
@@ -988,11 +991,12 @@ fn runs() -> impl Strategy<Value = Run> {
             any::<Option<u64>>(),
             prop::option::of(instants()),
             any::<Option<String>>(),
-            any::<bool>(),
+            (any::<bool>(), any::<bool>()),
         ),
     )
         .prop_map(
-            |((id, queue_id, started_at, outcome), (number, ended_at, failed_stage, overdue))| {
+            |((id, queue_id, started_at, outcome), (number, ended_at, failed_stage, said))| {
+                let (overdue, watched) = said;
                 Run {
                     id,
                     queue_id,
@@ -1002,6 +1006,7 @@ fn runs() -> impl Strategy<Value = Run> {
                     ended_at,
                     failed_stage,
                     overdue,
+                    watched,
                 }
             },
         )
@@ -1062,7 +1067,8 @@ pub(crate) async fn any_tick_comes_back_the_same(ledger: impl Ledger) {
         put(&ledger, [&any]).await;
         assert_eq!(stored(&ledger, &any).await.as_ref(), Some(&any));
         let open = state(&ledger, &name).await.open;
-        assert_eq!(open.len(), usize::from(!any.state.is_ended()));
+        let is_alive = !any.state.is_ended() || any.is_watched();
+        assert_eq!(open.len(), usize::from(is_alive));
         assert!(open.iter().all(|open| *open == any));
         let query = HistoryQuery {
             entries: vec![entry(&name)],

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::room::LeaveLook;
 use super::verdict::said;
-use super::{Leave, Room, end, go_with_run, just_after, wake_by};
+use super::{Room, end, go_with_run, just_after, wake_by};
 use crate::domain::pace::REST_MAX;
 use crate::domain::retry::LOOKS;
 use crate::domain::sighting::{SeenRun, Sighting};
@@ -40,19 +41,16 @@ pub(super) fn begin(
 /// one look before its first attempt.
 pub(super) fn look_before_first_send(
     now: Timestamp,
+    state: &EntryState,
     mut tick: Tick,
     note: String,
     room: &mut Room,
     plan: &mut Plan,
 ) {
-    let doubt = Doubt {
-        looks: LOOKS - 1,
-        ..Doubt::since(tick.due)
-    };
-    tick.doubt = Some(doubt);
+    tick.doubt = Some(Doubt::precaution(tick.due));
     tick.state = TickState::Doubtful { look_at: now };
     tick.note = note;
-    go_on(now, &tick, room, plan);
+    go_on(now, state, &tick, room, plan);
     // Without room it is written down as it is.
     if !plan.changes.iter().any(|change| change.tick.id == tick.id) {
         plan.changes.push(Change {
@@ -63,7 +61,13 @@ pub(super) fn look_before_first_send(
 }
 
 /// Goes on with a tick in doubt: looks when it is time to.
-pub(super) fn go_on(now: Timestamp, tick: &Tick, room: &mut Room, plan: &mut Plan) {
+pub(super) fn go_on(
+    now: Timestamp,
+    state: &EntryState,
+    tick: &Tick,
+    room: &mut Room,
+    plan: &mut Plan,
+) {
     let TickState::Doubtful { look_at } = tick.state else {
         return;
     };
@@ -71,21 +75,24 @@ pub(super) fn go_on(now: Timestamp, tick: &Tick, room: &mut Room, plan: &mut Pla
     if now < look_at && look_at <= after(now, LOOK_LEASE.max(tick.policy.settle)) {
         return wake_by(plan, look_at);
     }
-    match room.leave(now, &tick.account) {
-        Leave::Now => {
+    match room.leave_look(now, &tick.account) {
+        LeaveLook::Now => {
             room.take(now, &tick.account);
             let mut tick = tick.clone();
             let look_at = after(now, LOOK_LEASE);
             tick.state = TickState::Doubtful { look_at };
             wake_by(plan, look_at);
-            plan.asks.push(Ask::Find(Box::new(tick.clone())));
+            plan.asks.push(Ask::Find {
+                tick: Box::new(tick.clone()),
+                above: state.known_numbers.get(&tick.id).copied(),
+            });
             plan.changes.push(Change {
                 tick,
                 attempt: None,
             });
         }
-        Leave::At(instant) => wake_by(plan, instant),
-        Leave::WhenThereIsRoom => {
+        LeaveLook::At(instant) => wake_by(plan, instant),
+        LeaveLook::WhenThereIsRoom => {
             plan.wants_room = true;
             wake_by(plan, just_after(tick.deadline).max(after(now, LOOK_LEASE)));
         }
@@ -150,13 +157,22 @@ pub fn interrupted(now: Timestamp, state: &EntryState) -> Plan {
                     attempt: None,
                 });
             }
+            // If the ledger is a restored backup, it was sent in the life that is lost.
+            TickState::Waiting { .. } if tick.due <= now && tick.doubt.is_none() => {
+                let mut tick = tick.clone();
+                tick.doubt = Some(Doubt::precaution(tick.due));
+                plan.changes.push(Change {
+                    tick,
+                    attempt: None,
+                });
+            }
             TickState::Waiting { .. } | TickState::Running { .. } | TickState::Ended { .. } => {}
         }
     }
     plan
 }
 
-fn adopt(now: Timestamp, mut tick: Tick, seen: SeenRun, plan: &mut Plan) {
+pub(super) fn adopt(now: Timestamp, mut tick: Tick, seen: SeenRun, plan: &mut Plan) {
     let note = format!(
         "run {} found by its marker: the attempt had started it",
         seen.run_id
@@ -183,7 +199,7 @@ fn absent(now: Timestamp, mut tick: Tick, mut doubt: Doubt, plan: &mut Plan) {
         });
     }
     tick.doubt = None;
-    if tick.attempts == 0 {
+    if doubt.precaution {
         let note = "no run bears its marker: it was not sent before".to_owned();
         return wait(now, tick, note, plan);
     }

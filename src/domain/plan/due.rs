@@ -51,9 +51,9 @@ pub(super) fn open_due(
         if late && matches!(tick.state, TickState::Waiting { not_before } if not_before <= now) {
             let note =
                 "due while the daemon was away; caught up, after a look whether it ran".to_owned();
-            look_before_first_send(now, tick, note, room, plan);
+            look_before_first_send(now, state, tick, note, room, plan);
         } else {
-            send_or_wait(now, tick, "due".to_owned(), room, plan);
+            send_or_wait(now, entry, state, tick, Some("due"), room, plan);
         }
     }
 }

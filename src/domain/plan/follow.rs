@@ -12,6 +12,8 @@ use crate::domain::{
 const LOOK_EVERY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(120));
 /// A look comes after this share of the time the run has taken: quick at first, slow for long runs.
 const LOOK_SHARE: u32 = 20;
+/// A run that is only watched is let go of after this time: it must not hold a place for ever.
+const WATCH_MAX: Duration = Duration::from_secs(48 * 3600);
 /// How long a run may stay unseen before it counts as vanished, beside the tick's `settle`: a run is listed late.
 const UNSEEN_MIN: Duration = Duration::from_secs(600);
 
@@ -26,6 +28,9 @@ pub fn is_news(now: Timestamp, tick: &Tick, look: &Look) -> bool {
     let Some(run) = &tick.run else {
         return false;
     };
+    if is_watched_too_long(now, tick, run) {
+        return true;
+    }
     match look {
         Look::Seen(seen) => {
             seen.status.as_ref().is_some_and(RunStatus::is_final)
@@ -43,11 +48,15 @@ pub fn looked(now: Timestamp, state: &EntryState, id: &TickId, look: &Look) -> P
     let Some(mut tick) = state.open.iter().find(|tick| tick.id == *id).cloned() else {
         return plan;
     };
-    let (TickState::Running { .. }, Some(mut run)) = (tick.state, tick.run.clone()) else {
+    let Some(mut run) = tick.run.clone() else {
         return plan;
     };
-    if !is_news(now, &tick, look) {
+    let is_followed = matches!(tick.state, TickState::Running { .. });
+    if !(is_followed || run.watched) || !is_news(now, &tick, look) {
         return plan;
+    }
+    if run.watched {
+        return watched(now, tick, run, look);
     }
     match look {
         Look::Seen(seen) => {
@@ -86,6 +95,49 @@ pub fn looked(now: Timestamp, state: &EntryState, id: &TickId, look: &Look) -> P
         attempt: None,
     });
     plan
+}
+
+/// A run whose tick has ended: what is learned of it is written down, the end stays as it is.
+fn watched(now: Timestamp, mut tick: Tick, mut run: Run, look: &Look) -> Plan {
+    let mut plan = Plan::default();
+    let is_let_go = is_watched_too_long(now, &tick, &run);
+    match look {
+        Look::Seen(seen) => {
+            run.number = seen.number.or(run.number);
+            let status = seen.status.as_ref();
+            if let Some(status) = status.filter(|status| status.is_final()) {
+                run.outcome = Some(status.0.clone());
+                run.ended_at = seen.ended_at;
+                run.failed_stage.clone_from(&seen.failed_stage);
+                run.watched = false;
+                tick.note = format!("run {} ended: {}", run.id, status.0);
+            }
+        }
+        Look::Vanished => {
+            run.watched = false;
+            tick.note = format!("run {} is not known to the service any more", run.id);
+        }
+        Look::Failed(_) => {}
+    }
+    if is_overdue(now, &tick, &run) {
+        run.overdue = true;
+        tick.note = format!("run {} is overdue", run.id);
+    }
+    if run.watched && is_let_go {
+        run.watched = false;
+        tick.note = format!("run {} is not looked at any longer", run.id);
+    }
+    tick.run = Some(run);
+    plan.changes.push(Change {
+        tick,
+        attempt: None,
+    });
+    plan
+}
+
+fn is_watched_too_long(now: Timestamp, tick: &Tick, run: &Run) -> bool {
+    let longest = tick.policy.run_timeout.unwrap_or_default().max(WATCH_MAX);
+    run.watched && now > after(run.started_at, longest)
 }
 
 fn ended(now: Timestamp, mut tick: Tick, mut run: Run, seen: &SeenRun, reason: Reason) -> Plan {

@@ -1,13 +1,17 @@
 //! Decisions as stories: a world with one entry, a clock that is told, and a ledger that forgets nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::*;
 use crate::domain::schedule::Schedule;
 use crate::domain::sighting::{Look, RunStatus, SeenRun, Sighting};
 use crate::domain::zone::Zone;
-use crate::domain::{AnswerKind, CatchUp, EntryName, OnDoubt, Policy, Retry};
+use crate::domain::{
+    AccountName, AnswerKind, CatchUp, EntryName, OnDoubt, PipelineAt, Policy, Retry,
+};
+
+mod limits;
 
 struct World {
     now: Timestamp,
@@ -20,6 +24,16 @@ struct World {
     /// Whether each look is answered at once: nothing there.
     nothing_there: bool,
     running: Vec<TickId>,
+    /// Looks at the pipeline that are asked for and not answered.
+    surveys: Vec<TickId>,
+    /// Runs that were asked to stop.
+    stops: Vec<String>,
+    /// Pipelines that were looked at to learn whether the service works.
+    probes: Vec<PipelineAt>,
+    /// Ticks that wait for a place of the account.
+    in_turn: Vec<TickId>,
+    /// What the ledger knows of other entries.
+    others: Vec<Tick>,
     room: Room,
     wake_at: Option<Timestamp>,
 }
@@ -75,9 +89,14 @@ impl World {
             finds: Vec::new(),
             nothing_there: true,
             running: Vec::new(),
+            surveys: Vec::new(),
+            stops: Vec::new(),
+            probes: Vec::new(),
+            in_turn: Vec::new(),
+            others: Vec::new(),
             room: Room {
                 slots: 64,
-                paces: BTreeMap::new(),
+                ..Room::default()
             },
             wake_at: None,
         };
@@ -109,14 +128,27 @@ impl World {
             open: self
                 .ticks
                 .iter()
-                .filter(|tick| !tick.state.is_ended())
+                .filter(|tick| !tick.state.is_ended() || tick.is_watched())
                 .cloned()
                 .collect(),
             decided: scheduled
                 .map(|tick| tick.due)
                 .filter(|due| *due > since)
                 .collect(),
+            others: self.others.clone(),
+            taken: self.taken(),
+            known_numbers: BTreeMap::new(),
         }
+    }
+
+    fn taken(&self) -> BTreeMap<AccountName, u32> {
+        let mut taken = BTreeMap::new();
+        for tick in self.ticks.iter().chain(&self.others) {
+            if tick.holds_place() {
+                *taken.entry(tick.account.clone()).or_default() += 1;
+            }
+        }
+        taken
     }
 
     fn store(&mut self, plan: Plan) -> &mut Self {
@@ -129,7 +161,8 @@ impl World {
             match self.ticks.iter_mut().find(|known| known.id == tick.id) {
                 Some(known) => {
                     assert!(
-                        !known.state.is_ended(),
+                        !known.state.is_ended()
+                            || (known.is_watched() && known.state == tick.state),
                         "{} was over and is changed",
                         known.id
                     );
@@ -144,11 +177,15 @@ impl World {
                     assert!(self.now >= tick.due, "{} sent before its instant", tick.id);
                     self.sent.push((tick.id.clone(), tick.attempts));
                 }
-                Ask::Find(tick) => self.finds.push((tick.id, tick.doubt.unwrap().looks)),
+                Ask::Find { tick, .. } => self.finds.push((tick.id, tick.doubt.unwrap().looks)),
+                Ask::Survey(tick) => self.surveys.push(tick.id),
+                Ask::Stop { runs, .. } => self.stops.extend(runs.into_iter().map(|run| run.id)),
+                Ask::Probe(at) => self.probes.push(at),
             }
         }
         self.running
             .extend(plan.running.iter().map(|tick| tick.id.clone()));
+        self.in_turn = plan.in_turn.into_iter().map(|turn| turn.tick).collect();
         self.wake_at = plan.wake_at;
         self
     }
@@ -163,7 +200,13 @@ impl World {
         let under_way = sent + self.finds.len();
         Room {
             slots: self.room.slots.saturating_sub(under_way),
-            paces: self.room.paces.clone(),
+            under_way: self
+                .surveys
+                .iter()
+                .chain(&self.room.under_way)
+                .cloned()
+                .collect(),
+            ..self.room.clone()
         }
     }
 
@@ -172,7 +215,7 @@ impl World {
         self.store(plan);
         let again = super::plan(self.now, &self.entry, &self.state(), &mut self.free());
         assert!(
-            again.is_empty() && again.asks.is_empty(),
+            again.is_empty() && again.asks.iter().all(|ask| matches!(ask, Ask::Probe(_))),
             "deciding twice changed {} rows",
             again.changes.len()
         );
@@ -188,6 +231,13 @@ impl World {
     fn sees(&mut self, sighting: Sighting) -> &mut Self {
         let (id, looks) = self.finds.remove(0);
         let plan = found(self.now, &self.state(), &id, looks, sighting);
+        self.store(plan)
+    }
+
+    /// The oldest look at the pipeline is answered.
+    fn surveys(&mut self, survey: Survey) -> &mut Self {
+        let id = self.surveys.remove(0);
+        let plan = surveyed(self.now, &self.state(), &id, survey, &mut self.free());
         self.store(plan)
     }
 
@@ -648,9 +698,16 @@ fn an_attempt_under_way_when_we_died_is_in_doubt_and_what_waited_goes_on() {
     world
         .go_to("2026-11-26T02:00:00Z")
         .answers(answer(AnswerKind::NotSent));
-    assert_eq!(interrupted(world.now, &world.state()), Plan::default());
+    let plan = interrupted(world.now, &world.state());
+    assert_eq!(plan.asks, []);
+    world.store(plan);
+    assert_eq!(world.reasons(), ["started", "waiting"]);
+    // The ledger may be a restored backup: a look comes before the attempt, and costs no refusal.
     world.go_to("2026-11-26T02:30:00Z");
+    assert_eq!(world.reasons(), ["started", "doubtful"]);
+    world.sees(Sighting::Absent).wakes();
     assert_eq!(world.dues().last().unwrap(), "2026-11-26T02:00:00Z 2");
+    assert_eq!(world.ticks[1].refusals, 0);
 }
 
 #[test]
@@ -808,6 +865,7 @@ fn a_tick_by_hand_never_moves_the_mark_and_ignores_the_schedule() {
     let plan = open_manual(
         world.now,
         &world.entry,
+        &world.state(),
         "a1b2",
         RunRequest::default(),
         &mut world.room.clone(),
@@ -834,6 +892,7 @@ fn a_command_that_is_stopped_withdraws_its_tick_unless_it_is_under_way() {
     let open = open_manual(
         world.now,
         &world.entry,
+        &world.state(),
         "a1b2",
         RunRequest::default(),
         &mut world.room.clone(),
@@ -861,6 +920,7 @@ fn a_removed_entry_withdraws_what_waits_and_keeps_what_is_under_way() {
     let open = open_manual(
         world.now,
         &world.entry,
+        &world.state(),
         "a1b2",
         RunRequest::default(),
         &mut world.room.clone(),
@@ -933,128 +993,4 @@ fn backoff_grows_to_its_cap_is_spread_by_the_tick_and_is_the_same_every_time() {
         .collect();
     assert_eq!(seconds, [2, 4, 8, 16, 32, 64, 128, 256, 300]);
     assert_eq!(exact.backoff(u32::MAX, ""), retry.max_backoff);
-}
-
-#[test]
-fn an_account_whose_credentials_are_refused_sends_one_probe_then_rests_longer_each_time() {
-    let now = at("2026-11-25T02:00:00Z");
-    let mut pace = Pace::default();
-    let refused = answer(AnswerKind::Unauthorized);
-    assert_eq!(
-        pace.answered(now, now, &refused),
-        Some(Duration::ZERO),
-        "renewed credentials are tried at once"
-    );
-    for _ in 0..63 {
-        let left_together = now - TimeDelta::milliseconds(5);
-        assert_eq!(
-            pace.answered(now, left_together, &refused),
-            None,
-            "a burst is one failure"
-        );
-    }
-    assert_eq!(pace.admit(now), Admit::Go);
-    pace.sent(now);
-    assert_eq!(pace.admit(now), Admit::AfterProbe);
-    assert_eq!(
-        pace.answered(now, now, &refused),
-        Some(Duration::from_secs(60))
-    );
-    assert_eq!(
-        pace.admit(now),
-        Admit::RestUntil(after(now, Duration::from_secs(60)))
-    );
-    let later = after(now, Duration::from_secs(60));
-    assert_eq!(pace.admit(later), Admit::Go);
-    pace.sent(later);
-    assert_eq!(
-        pace.answered(later, later, &refused),
-        Some(Duration::from_secs(120))
-    );
-    let earlier = at("2025-01-01T00:00:00Z");
-    assert_eq!(
-        pace.admit(earlier),
-        Admit::Go,
-        "a clock set back must not make it rest for years"
-    );
-    pace.sent(later);
-    assert_eq!(
-        pace.answered(later, later, &answer(AnswerKind::Doubtful)),
-        None
-    );
-    assert_eq!(
-        pace.admit(after(later, Duration::from_secs(121))),
-        Admit::Go,
-        "a lost probe lets another one try"
-    );
-    pace.sent(later);
-    assert_eq!(pace.answered(later, later, &started("r1")), None);
-    assert_eq!(pace, Pace::default());
-}
-
-#[test]
-fn an_answer_that_left_before_the_failure_does_not_end_the_rest() {
-    let (sent, now) = (at("2026-11-25T02:00:00Z"), at("2026-11-25T02:00:01Z"));
-    let mut pace = Pace::default();
-    let mut throttled = answer(AnswerKind::Throttled);
-    throttled.retry_after = Some(Duration::from_secs(60));
-    pace.answered(now, sent, &throttled);
-    pace.answered(now, sent, &started("r1"));
-    assert_eq!(
-        pace.admit(now),
-        Admit::RestUntil(after(now, Duration::from_secs(60)))
-    );
-}
-
-#[test]
-fn a_clock_set_back_while_a_probe_is_under_way_leaves_nobody_waiting_for_it() {
-    let mut pace = Pace::default();
-    let refused = answer(AnswerKind::Unauthorized);
-    for now in ["2026-11-25T04:00:00Z", "2026-11-25T04:00:01Z"] {
-        pace.sent(at(now));
-        pace.answered(at(now), at(now), &refused);
-    }
-    for probe in ["2026-11-25T02:00:05Z", "2026-11-25T02:05:00Z"] {
-        let probe = at(probe);
-        assert_eq!(pace.admit(probe), Admit::Go);
-        pace.sent(probe);
-        assert!(
-            pace.answered(probe, probe, &refused).is_some(),
-            "the probe's failure counts"
-        );
-    }
-    assert_eq!(pace.admit(at("2026-11-25T03:00:00Z")), Admit::Go);
-    pace.sent(at("2026-11-25T03:00:00Z"));
-    assert_eq!(pace.admit(at("2026-11-25T03:01:00Z")), Admit::AfterProbe);
-    assert_eq!(
-        pace.admit(at("2026-11-25T03:20:00Z")),
-        Admit::Go,
-        "a probe that is lost is not awaited for ever"
-    );
-}
-
-#[test]
-fn a_throttled_account_rests_as_long_as_the_service_says() {
-    let now = at("2026-11-25T02:00:00Z");
-    let mut pace = Pace::default();
-    let mut throttled = answer(AnswerKind::Throttled);
-    assert_eq!(
-        pace.answered(now, now, &throttled),
-        Some(Duration::from_secs(3))
-    );
-    throttled.retry_after = Some(Duration::from_secs(1800));
-    assert_eq!(
-        pace.answered(now, now, &throttled),
-        Some(Duration::from_secs(1800))
-    );
-    assert_eq!(
-        pace.admit(now),
-        Admit::RestUntil(after(now, Duration::from_secs(1800)))
-    );
-    throttled.retry_after = Some(Duration::from_secs(86_400));
-    assert_eq!(
-        pace.answered(now, now, &throttled),
-        Some(Duration::from_secs(3600)),
-        "a rest has a limit"
-    );
 }

@@ -1,5 +1,7 @@
 //! Rows to words and back: the only file that knows the columns.
 
+use std::collections::BTreeMap;
+
 use chrono::DateTime;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
@@ -12,7 +14,7 @@ use crate::domain::{
     Reason, Run, Tick, TickId, TickState, Timestamp,
 };
 
-use super::super::rule::{self, Effect, Stored};
+use super::super::rule::{self, Effect, Stored, Wanted};
 use super::super::{GoodConfig, HistoryQuery, Story};
 use super::fault::RowError;
 
@@ -21,13 +23,16 @@ type Result<T> = std::result::Result<T, RowError>;
 /// The columns that `tick` reads, in its order.
 const COLUMNS: &str = "t.id, t.entry, t.due, t.origin, t.opened_at, t.account, t.request, t.policy, t.deadline, \
      t.state, t.state_at, t.reason, t.attempts, t.refusals, t.holds, t.doubt, t.missed, t.note, \
-     r.run_id, r.queue_id, r.started_at, r.number, r.outcome, r.ended_at, r.failed_stage, r.overdue";
+     r.run_id, r.queue_id, r.started_at, r.number, r.outcome, r.ended_at, r.failed_stage, r.overdue, r.watched";
 
 /// Where they are.
 const ALL: &str = "ticks t LEFT JOIN runs r ON r.tick = t.seq";
 
-/// Those of the ticks that have not ended. Left to itself SQLite goes through the whole history of the entry for them.
-const OPEN: &str = "ticks t INDEXED BY ticks_open LEFT JOIN runs r ON r.tick = t.seq";
+/// Those of the ticks that have not ended or are watched. Left to itself SQLite goes through the whole history of the
+/// entry for them.
+const ALIVE: &str = "ticks t INDEXED BY ticks_alive LEFT JOIN runs r ON r.tick = t.seq";
+/// The same by pipeline.
+const ALIVE_AT: &str = "ticks t INDEXED BY ticks_alive_at LEFT JOIN runs r ON r.tick = t.seq";
 
 /// Decides about each entry in turn and writes what was decided.
 pub(super) fn decide_all<D>(
@@ -64,7 +69,7 @@ fn state(conn: &Connection, now: Timestamp, entry: &EntryName) -> Result<EntrySt
         ..EntryState::default()
     };
     let sql = format!(
-        "SELECT {COLUMNS} FROM {OPEN} WHERE t.entry = ?1 AND t.state <> 'ended' ORDER BY t.due, t.id"
+        "SELECT {COLUMNS} FROM {ALIVE} WHERE t.entry = ?1 AND t.alive = 1 ORDER BY t.due, t.id"
     );
     state.open = ticks(conn, &sql, &[&entry.as_str()])?;
     let after = nanos(rule::decided_after(&state, now));
@@ -75,7 +80,52 @@ fn state(conn: &Connection, now: Timestamp, entry: &EntryName) -> Result<EntrySt
     state.decided = decided
         .map(|due| due.map(instant))
         .collect::<rusqlite::Result<_>>()?;
+    add_others(conn, entry, &mut state)?;
     Ok(state)
+}
+
+/// What of the other entries a decision about this one is told.
+fn add_others(conn: &Connection, entry: &EntryName, state: &mut EntryState) -> Result<()> {
+    let wanted = Wanted::by(&state.open);
+    let mut others = Vec::new();
+    for (project, pipeline) in &wanted.pipelines {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM {ALIVE_AT} WHERE t.pipeline_id = ?1 AND t.project_id = ?2 AND t.alive = 1 \
+             AND t.state <> 'waiting' AND t.entry <> ?3"
+        );
+        others.extend(ticks(conn, &sql, &[pipeline, project, &entry.as_str()])?);
+    }
+    others.sort_by(|a: &Tick, b| (a.due, &a.id).cmp(&(b.due, &b.id)));
+    let mut taken = BTreeMap::new();
+    for account in &wanted.accounts {
+        let count: u32 = conn
+            .prepare_cached("SELECT count(*) FROM ticks WHERE account = ?1 AND place = 1")?
+            .query_row([account.as_str()], |row| row.get(0))?;
+        if count > 0 {
+            taken.insert((*account).clone(), count);
+        }
+    }
+    let mut known_numbers = BTreeMap::new();
+    for (tick, before) in &wanted.doubts {
+        // Numbers grow: among the newest of the older runs is the highest.
+        let number: Option<i64> = conn
+            .prepare_cached(
+                "SELECT max(number) FROM (SELECT r.number AS number FROM ticks t JOIN runs r ON r.tick = t.seq \
+                 WHERE t.pipeline_id = ?1 AND t.project_id = ?2 AND r.started_at < ?3 AND r.number IS NOT NULL \
+                 ORDER BY t.due DESC LIMIT 20)",
+            )?
+            .query_row(
+                params![tick.request.pipeline_id, tick.request.project_id, nanos(*before)],
+                |row| row.get(0),
+            )?;
+        if let Some(number) = number {
+            known_numbers.insert(tick.id.clone(), number.cast_unsigned());
+        }
+    }
+    state.others = others;
+    state.taken = taken;
+    state.known_numbers = known_numbers;
+    Ok(())
 }
 
 fn store(conn: &Connection, now: Timestamp, entry: &EntryName, plan: &Plan) -> Result<()> {
@@ -154,8 +204,9 @@ fn open(conn: &Connection, tick: &Tick) -> Result<i64> {
     let inserted = conn
         .prepare_cached(
             "INSERT INTO ticks (id, entry, due, origin, opened_at, account, request, policy, deadline, state, \
-             state_at, reason, attempts, refusals, holds, doubt, missed, note) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             state_at, reason, attempts, refusals, holds, doubt, missed, note, project_id, pipeline_id, alive, place) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
+             ?22)",
         )?
         .insert(params![
             tick.id.as_str(),
@@ -176,6 +227,10 @@ fn open(conn: &Connection, tick: &Tick) -> Result<i64> {
             tick.doubt.as_ref().map(json).transpose()?,
             tick.missed.as_ref().map(json).transpose()?,
             tick.note,
+            tick.request.project_id,
+            tick.request.pipeline_id,
+            is_alive(tick),
+            tick.holds_place(),
         ]);
     inserted.map_err(|error| match error.sqlite_extended_error_code() {
         // The index on (entry, due) says no: the same tick under another id.
@@ -190,7 +245,8 @@ fn update(conn: &Connection, seq: i64, tick: &Tick) -> Result<()> {
     let (at, reason) = state_columns(tick.state);
     conn.prepare_cached(
         "UPDATE ticks SET account = ?2, request = ?3, policy = ?4, deadline = ?5, state = ?6, state_at = ?7, \
-         reason = ?8, attempts = ?9, refusals = ?10, holds = ?11, doubt = ?12, missed = ?13, note = ?14 WHERE seq = ?1",
+         reason = ?8, attempts = ?9, refusals = ?10, holds = ?11, doubt = ?12, missed = ?13, note = ?14, project_id = ?15, \
+         pipeline_id = ?16, alive = ?17, place = ?18 WHERE seq = ?1",
     )?
     .execute(params![
         seq,
@@ -207,8 +263,17 @@ fn update(conn: &Connection, seq: i64, tick: &Tick) -> Result<()> {
         tick.doubt.as_ref().map(json).transpose()?,
         tick.missed.as_ref().map(json).transpose()?,
         tick.note,
+        tick.request.project_id,
+        tick.request.pipeline_id,
+        is_alive(tick),
+        tick.holds_place(),
     ])?;
     Ok(())
+}
+
+/// Whether a decision about its entry has to be told of it.
+fn is_alive(tick: &Tick) -> bool {
+    !tick.state.is_ended() || tick.is_watched()
 }
 
 fn put_run(conn: &Connection, seq: i64, run: Option<&Run>) -> Result<()> {
@@ -218,11 +283,12 @@ fn put_run(conn: &Connection, seq: i64, run: Option<&Run>) -> Result<()> {
         return Ok(());
     };
     conn.prepare_cached(
-        "INSERT INTO runs (tick, run_id, queue_id, started_at, number, outcome, ended_at, failed_stage, overdue) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+        "INSERT INTO runs (tick, run_id, queue_id, started_at, number, outcome, ended_at, failed_stage, overdue, \
+         watched) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
          ON CONFLICT (tick) DO UPDATE SET run_id = excluded.run_id, queue_id = excluded.queue_id, \
          started_at = excluded.started_at, number = excluded.number, outcome = excluded.outcome, \
-         ended_at = excluded.ended_at, failed_stage = excluded.failed_stage, overdue = excluded.overdue",
+         ended_at = excluded.ended_at, failed_stage = excluded.failed_stage, overdue = excluded.overdue, \
+         watched = excluded.watched",
     )?
     .execute(params![
         seq,
@@ -234,6 +300,7 @@ fn put_run(conn: &Connection, seq: i64, run: Option<&Run>) -> Result<()> {
         run.ended_at.map(nanos),
         run.failed_stage,
         run.overdue,
+        run.watched,
     ])?;
     Ok(())
 }
@@ -257,7 +324,7 @@ fn put_attempt(conn: &Connection, seq: i64, attempt: &Attempt) -> Result<()> {
 pub(super) fn open_entries(conn: &Connection) -> Result<Vec<EntryName>> {
     entry_names(
         conn,
-        "SELECT DISTINCT entry FROM ticks WHERE state <> 'ended' ORDER BY entry",
+        "SELECT DISTINCT entry FROM ticks WHERE alive = 1 ORDER BY entry",
     )
 }
 
@@ -294,8 +361,8 @@ pub(super) fn history(conn: &Connection, query: &HistoryQuery) -> Result<Vec<Tic
     let mut from = ALL;
     if let Some(state) = &query.state {
         if state != "ended" {
-            from = OPEN;
-            conditions.push("t.state <> 'ended'");
+            from = ALIVE;
+            conditions.push("t.alive = 1");
         }
         conditions.push("t.state = ?");
         values.push(Box::new(state.clone()));
@@ -460,6 +527,7 @@ fn run(cells: &mut Cells<'_>) -> Result<Option<Run>> {
     let ended_at: Option<i64> = cells.next()?;
     let failed_stage = cells.next()?;
     let overdue: Option<bool> = cells.next()?;
+    let watched: Option<bool> = cells.next()?;
     Ok(id.zip(started_at).map(|(id, started_at)| Run {
         id,
         queue_id,
@@ -469,6 +537,7 @@ fn run(cells: &mut Cells<'_>) -> Result<Option<Run>> {
         ended_at: ended_at.map(instant),
         failed_stage,
         overdue: overdue.unwrap_or_default(),
+        watched: watched.unwrap_or_default(),
     }))
 }
 

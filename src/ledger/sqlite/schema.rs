@@ -30,7 +30,7 @@ pub(super) const ANOTHER_DATABASE: &str =
 pub(super) const VERSION: i32 = STEPS.len() as i32;
 
 /// Step n brings version n to n + 1.
-const STEPS: [&str; 1] = [VERSION_1];
+const STEPS: [&str; 2] = [VERSION_1, VERSION_2];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -108,6 +108,29 @@ CREATE TABLE configs (
     loaded_at INTEGER NOT NULL,
     files     TEXT NOT NULL             -- JSON
 ) WITHOUT ROWID;
+";
+
+/// What a decision has to know of other entries: who is at the same pipeline, and who takes a place of the account.
+const VERSION_2: &str = "
+ALTER TABLE runs ADD COLUMN watched INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE ticks ADD COLUMN project_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE ticks ADD COLUMN pipeline_id TEXT NOT NULL DEFAULT '';
+-- Not ended, or its run is watched.
+ALTER TABLE ticks ADD COLUMN alive INTEGER NOT NULL DEFAULT 0;
+-- It takes one of its account's places.
+ALTER TABLE ticks ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+UPDATE ticks SET
+    project_id = coalesce(json_extract(request, '$.project_id'), ''),
+    pipeline_id = coalesce(json_extract(request, '$.pipeline_id'), ''),
+    alive = state <> 'ended',
+    place = state IN ('sent', 'doubtful', 'running');
+
+DROP INDEX ticks_open;
+CREATE INDEX ticks_alive ON ticks (entry, due) WHERE alive = 1;
+CREATE INDEX ticks_alive_at ON ticks (pipeline_id) WHERE alive = 1;
+CREATE INDEX ticks_placed ON ticks (account) WHERE place = 1;
+CREATE INDEX ticks_at_pipeline ON ticks (pipeline_id, due);
 ";
 
 /// Whose database it is, and the version of its tables.

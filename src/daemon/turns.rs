@@ -1,0 +1,69 @@
+//! Ticks that are ready and wait for a place of their account. Not in the ledger: each is there as a tick that waits, and
+//! a restart finds it again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::{AccountName, TickId, Timestamp, Turn};
+
+/// Who waits, and where a place may have become free.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    by_tick: BTreeMap<TickId, Turn>,
+    /// Accounts of which somebody is to be called.
+    stirred: BTreeSet<AccountName>,
+}
+
+impl Turns {
+    /// The tick waits for a place. Who comes anew is called once: there may be one.
+    pub(super) fn add(&mut self, turn: Turn) {
+        let account = turn.account.clone();
+        if self.by_tick.insert(turn.tick.clone(), turn).is_none() {
+            self.stirred.insert(account);
+        }
+    }
+
+    /// The tick does not wait any more.
+    pub(super) fn remove(&mut self, tick: &TickId) {
+        self.by_tick.remove(tick);
+    }
+
+    /// The account may have a place that is free.
+    pub(super) fn stir(&mut self, account: &AccountName) {
+        self.stirred.insert(account.clone());
+    }
+
+    /// Every account may have one: the limits changed.
+    pub(super) fn stir_all(&mut self) {
+        self.stirred
+            .extend(self.by_tick.values().map(|turn| turn.account.clone()));
+    }
+
+    /// Whether somebody is to be called.
+    pub(super) fn is_stirred(&self) -> bool {
+        !self.stirred.is_empty()
+            && self
+                .by_tick
+                .values()
+                .any(|turn| self.stirred.contains(&turn.account))
+    }
+
+    /// Calls those whose turn it is, of each account as many as it has places at all, in the order in which they may
+    /// take one. How many are free the ledger says.
+    pub(super) fn call(
+        &mut self,
+        now: Timestamp,
+        places: impl Fn(&AccountName) -> usize,
+    ) -> Vec<Turn> {
+        let mut called = Vec::new();
+        for account in std::mem::take(&mut self.stirred) {
+            let mut turns: Vec<&Turn> = self
+                .by_tick
+                .values()
+                .filter(|turn| turn.account == account)
+                .collect();
+            turns.sort_by(|a, b| a.rank(now).cmp(&b.rank(now)));
+            called.extend(turns.into_iter().take(places(&account)).cloned());
+        }
+        called
+    }
+}
