@@ -14,6 +14,8 @@ use crate::domain::plan::{self, Room};
 use crate::domain::{AccountName, Entry, EntryName, Plan, TickId, Timestamp, after, rfc3339};
 use crate::ledger::{Ledger, LedgerError};
 
+/// How often what others have under way on a shared ledger is looked at.
+const SHARED_LOOK: Duration = Duration::from_secs(60);
 /// Most rounds of decisions without a look at what else has happened.
 const ROUNDS_MAX: u32 = 8;
 
@@ -33,7 +35,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     }
 
     async fn decide_round(&mut self) {
-        let now = self.parts.clock.now();
+        self.look_what_others_left().await;
+        let now = self.now();
         let places = self.places();
         let called = self.turns.call(now, |account| {
             let places = places.get(account).copied();
@@ -78,6 +81,26 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         }
     }
 
+    /// What another daemon on the same ledger has under way is gone on with if that one dies: nobody tells us of it, so
+    /// everything that is open is looked at now and then.
+    async fn look_what_others_left(&mut self) {
+        if !self.parts.ledger.is_shared() || self.shared_looked_at.elapsed() < SHARED_LOOK {
+            return;
+        }
+        self.shared_looked_at = tokio::time::Instant::now();
+        // If that fails it is done the next time; a ledger that fails says so where something is decided.
+        let now = self.now();
+        for name in self.parts.ledger.open_entries().await.unwrap_or_default() {
+            self.alarms.bring_forward(&name, now);
+        }
+    }
+
+    /// What the time is for decisions. Daemons that share a ledger go by its clock, or one whose own is ahead would ask
+    /// again and again about what is not due there.
+    pub(super) fn now(&self) -> Timestamp {
+        self.told.now()
+    }
+
     /// Decides about these entries in one commit.
     async fn decide(
         &self,
@@ -87,10 +110,14 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         let entries = self.entries(names);
         let only = self.only.as_ref().map(|only| only.tick.id.clone());
         let mut room = self.room(names, called.clone());
-        let decide = move |now, name: &EntryName, state: &_| match (entries.get(name), &only) {
-            (Some(entry), Some(tick)) => plan::plan_one(now, entry, state, tick, &mut room),
-            (Some(entry), None) => plan::plan(now, entry, state, &mut room),
-            (None, _) => plan::withdraw(now, state, &mut room),
+        let told = self.told.clone();
+        let decide = move |now, name: &EntryName, state: &_| {
+            told.ledger_shows(now);
+            match (entries.get(name), &only) {
+                (Some(entry), Some(tick)) => plan::plan_one(now, entry, state, tick, &mut room),
+                (Some(entry), None) => plan::plan(now, entry, state, &mut room),
+                (None, _) => plan::withdraw(now, state, &mut room),
+            }
         };
         self.parts.ledger.decide(names.to_vec(), decide).await
     }

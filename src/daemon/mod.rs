@@ -19,7 +19,7 @@ use crate::config::{Config, SourceFile};
 use crate::domain::fuse::Fuse;
 use crate::domain::pace::Pace;
 use crate::domain::plan;
-use crate::domain::{AccountName, Entry, EntryName, RunRequest, Tick, Timestamp, rfc3339};
+use crate::domain::{AccountName, Entry, EntryName, RunRequest, Tick, TickId, Timestamp, rfc3339};
 use crate::ledger::{Ledger, LedgerError};
 use crate::os::Clock;
 
@@ -29,11 +29,13 @@ mod follows;
 mod reload;
 mod report;
 mod requests;
+mod told;
 mod turns;
 
 use alarms::Alarms;
 use follows::Follows;
 use requests::{Came, News, UnderWay, lost, woken_by};
+use told::Told;
 use turns::Turns;
 
 /// Most requests under way at once (P9).
@@ -124,6 +126,11 @@ pub struct Daemon<L, C> {
     /// How often entries started, by a clock that cannot be set.
     fuses: HashMap<EntryName, Fuse>,
     begun: tokio::time::Instant,
+    /// Before then a tick in doubt is not looked for, by a clock that cannot be set.
+    look_no_earlier: HashMap<TickId, tokio::time::Instant>,
+    told: Told,
+    /// When we last looked at what others have under way on a shared ledger.
+    shared_looked_at: tokio::time::Instant,
     reload: Reload,
     trouble: Option<Trouble>,
     /// Only this tick is gone on with; everything else is left to the daemon that owns it.
@@ -180,6 +187,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         let names = parts.config.accounts.keys();
         let paces = names.map(|name| (name.clone(), Pace::default())).collect();
         Self {
+            told: Told::new(parts.clock.clone(), parts.ledger.is_shared()),
+            shared_looked_at: tokio::time::Instant::now(),
             last_seen: parts.clock.now(),
             parts,
             alarms: Alarms::default(),
@@ -193,6 +202,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             held: BTreeMap::new(),
             fuses: HashMap::new(),
             begun: tokio::time::Instant::now(),
+            look_no_earlier: HashMap::new(),
             reload: Reload::Idle,
             trouble: None,
             only: None,
@@ -316,13 +326,14 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             );
         }
         let open = self.parts.ledger.open_entries().await?;
-        let plans = self
-            .parts
-            .ledger
-            .decide(open.clone(), |now, _, state| plan::interrupted(now, state))
-            .await?;
-        for plan in &plans {
-            report::plan(plan);
+        // On a shared ledger what is under way may be another daemon's, until its lease is over.
+        if !self.parts.ledger.is_shared() {
+            let decide = |now, _: &EntryName, state: &_| plan::interrupted(now, state);
+            let plans = self.parts.ledger.decide(open.clone(), decide).await?;
+            for plan in &plans {
+                report::plan(plan);
+                self.note_doubts(plan);
+            }
         }
         let mut names: BTreeSet<EntryName> = open.into_iter().collect();
         names.extend(self.parts.ledger.marked_entries().await?);
@@ -379,7 +390,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     }
 
     fn sleep(&self) -> Duration {
-        let now = self.parts.clock.now();
+        let now = self.now();
         let looks = self.follows.next().filter(|_| self.only.is_none());
         let until_alarm = [self.alarms.next(), looks]
             .into_iter()

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use tokio::task::Id;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::{CLOCK_SKEW, Daemon, Woken, report};
@@ -13,13 +15,15 @@ use crate::domain::pace::{Admit, Heard};
 use crate::domain::plan::{self, Room, Survey};
 use crate::domain::sighting::{Find, Look, Sighting};
 use crate::domain::{
-    AccountName, Answer, AnswerKind, Ask, EntryName, EntryState, Origin, OtherRun, PipelineAt,
-    Plan, Tick, TickState, Timestamp, rfc3339,
+    AccountName, Answer, AnswerKind, Ask, Change, EntryName, EntryState, Origin, OtherRun,
+    PipelineAt, Plan, Tick, TickId, TickState, Timestamp, rfc3339,
 };
 use crate::ledger::{Ledger, LedgerError};
 
 /// How long looks wait while an account is being probed.
 const LOOK_AFTER_PROBE: TimeDelta = TimeDelta::seconds(5);
+/// How long what a pipeline was seen to do is good for a decision.
+const SURVEY_HOLDS: Duration = Duration::from_secs(30);
 /// A start that does not leave this soon after it was decided does not leave at all.
 const SEND_WITHIN: TimeDelta = TimeDelta::minutes(2);
 /// How long a run that could not be looked at is left alone, at least.
@@ -80,8 +84,8 @@ pub(super) enum News {
     Answer(Tick, Answer),
     /// What came of looking for its run.
     Sighting(Tick, Sighting),
-    /// What its pipeline has under way.
-    Survey(Tick, Survey),
+    /// What its pipeline has under way, and when that was heard.
+    Survey(Tick, Survey, Instant),
     /// What was seen of its run.
     Look(Tick, Look),
 }
@@ -91,14 +95,19 @@ impl News {
         match self {
             Self::Answer(tick, _)
             | Self::Sighting(tick, _)
-            | Self::Survey(tick, _)
+            | Self::Survey(tick, ..)
             | Self::Look(tick, _) => tick,
         }
     }
 
     fn decide(self, now: Timestamp, state: &EntryState, room: &mut Room) -> Plan {
         match self {
-            Self::Survey(tick, survey) => plan::surveyed(now, state, &tick.id, survey, room),
+            // The ledger failed meanwhile: what was free then may not be now.
+            Self::Survey(_, _, heard_at) if heard_at.elapsed() > SURVEY_HOLDS => Plan {
+                wake_at: Some(now),
+                ..Plan::default()
+            },
+            Self::Survey(tick, survey, _) => plan::surveyed(now, state, &tick.id, survey, room),
             Self::Answer(tick, answer) => plan::settle(now, state, &tick.id, tick.attempts, answer),
             Self::Sighting(tick, sighting) => {
                 let looks = tick.doubt.map_or(0, |doubt| doubt.looks);
@@ -128,10 +137,11 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         {
             self.alarms.bring_forward(name, at);
         }
-        let now = self.parts.clock.now();
+        let now = self.now();
         for change in &plan.changes {
             self.take_note(now, &change.tick);
         }
+        self.note_doubts(&plan);
         if let Some(at) = plan.wants_pipeline {
             self.held
                 .entry(pipeline(&at))
@@ -154,6 +164,26 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 Ask::Survey(tick) => self.survey(*tick),
                 Ask::Stop { tick, runs } => self.stop_runs(*tick, runs),
                 Ask::Probe(at) => self.probe(at),
+            }
+        }
+    }
+
+    /// Remembers since when each look is waited for, by a clock that cannot be set.
+    pub(super) fn note_doubts(&mut self, plan: &Plan) {
+        let is_looked_for = |id: &TickId| {
+            let mut asks = plan.asks.iter();
+            asks.any(|ask| matches!(ask, Ask::Find { tick, .. } if tick.id == *id))
+        };
+        for Change { tick, .. } in &plan.changes {
+            match (tick.state, tick.doubt) {
+                (TickState::Doubtful { .. }, Some(_)) if is_looked_for(&tick.id) => {}
+                (TickState::Doubtful { .. }, Some(doubt)) if !doubt.precaution => {
+                    let until = Instant::now() + doubt.wait(tick.policy.settle);
+                    self.look_no_earlier.insert(tick.id.clone(), until);
+                }
+                _ => {
+                    self.look_no_earlier.remove(&tick.id);
+                }
             }
         }
     }
@@ -193,7 +223,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     ) where
         F: Future<Output = Came> + Send + 'static,
     {
-        let at = self.parts.clock.now();
+        let at = self.now();
         if let Some(pace) = self.paces.get_mut(account) {
             pace.sent(at);
         }
@@ -217,10 +247,11 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             marker: tick.marker(self.parts.ledger.id()),
         };
         let service = self.parts.service.clone();
-        let clock = self.parts.clock.clone();
+        let told = self.told.clone();
         let task = self.requests.spawn(async move {
-            // The machine slept, or we were stopped, right here: what was decided then may hold no more.
-            if (clock.now() - at).abs() > SEND_WITHIN {
+            // The machine slept, or we were stopped, right here: what was decided then may hold no more, and somebody
+            // else may have gone on with it.
+            if (told.now() - at).abs() > SEND_WITHIN {
                 return Came::Answer(not_sent("it was decided too long ago; the machine slept"));
             }
             Came::Answer(service.start(start).await)
@@ -242,7 +273,14 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         let find = self.find_of(&tick, since, above);
         let service = self.parts.service.clone();
         let account = tick.account.clone();
-        let asked = async move { Came::Sighting(service.find(find).await) };
+        // The looks span the time in which a run may be listed late. A clock that was set ahead must not shorten it.
+        let wait = self.look_no_earlier.remove(&tick.id);
+        let asked = async move {
+            if let Some(until) = wait {
+                tokio::time::sleep_until(until).await;
+            }
+            Came::Sighting(service.find(find).await)
+        };
         self.ask(&account, |at| UnderWay::Find(tick, at), asked);
     }
 
@@ -300,7 +338,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
 
     /// Looks at the followed runs whose time has come, a round an account.
     pub(super) fn look_at_runs(&mut self) {
-        let now = self.parts.clock.now();
+        let now = self.now();
         for (account, ticks) in self.follows.take_due(now) {
             let rests = match self
                 .paces
@@ -397,7 +435,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     (tick, run_id, answer.request_id.as_deref())
                 }
                 News::Sighting(tick, Sighting::Found(run)) => (tick, &run.run_id, None),
-                News::Survey(tick, Survey::Own(run)) => (tick, &run.run_id, None),
+                News::Survey(tick, Survey::Own(run), _) => (tick, &run.run_id, None),
                 News::Sighting(..) | News::Survey(..) | News::Look(..) => continue,
             };
             let (entry, attempt) = (tick.entry.as_str(), tick.attempts);
@@ -417,7 +455,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
 
     /// Followed runs that go on are looked at again.
     fn look_again(&mut self, settled: VecDeque<News>) {
-        let now = self.parts.clock.now();
+        let now = self.now();
         for news in settled {
             if let News::Look(tick, _) = news
                 && self.follows.contains(&tick.id)
@@ -445,7 +483,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     }
 
     fn take_one(&mut self, under_way: UnderWay, came: Came) {
-        let now = self.parts.clock.now();
+        let now = self.now();
         match under_way {
             UnderWay::Start(tick) => {
                 let answer = if let Came::Answer(answer) = came {
@@ -489,7 +527,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     Survey::UnderWay(_) | Survey::Own(_) => None,
                 };
                 self.heard_look(now, sent_at, &tick.account, failure);
-                self.unsettled.push_back(News::Survey(tick, survey));
+                self.unsettled
+                    .push_back(News::Survey(tick, survey, Instant::now()));
             }
             UnderWay::Stop(tick, sent_at) => {
                 let stopped = if let Came::Stopped(stopped) = came {

@@ -25,6 +25,7 @@ use super::{Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, Story};
 pub struct MemoryLedger {
     id: String,
     clock: Clock,
+    is_shared: bool,
     rows: Arc<Mutex<Rows>>,
 }
 
@@ -77,8 +78,34 @@ impl MemoryLedger {
         Self {
             id: id.collect(),
             clock,
+            is_shared: false,
             rows: Arc::default(),
         }
+    }
+
+    /// The same rows, for several daemons at once.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        Self {
+            is_shared: true,
+            ..self.clone()
+        }
+    }
+
+    /// What it holds now, as a ledger of its own: a backup.
+    #[must_use]
+    pub fn backup(&self) -> Self {
+        let rows = self.lock();
+        Self {
+            rows: Arc::new(Mutex::new(rows.copy())),
+            ..self.clone()
+        }
+    }
+
+    /// Takes over what a backup holds, as if its file had been put in place of this one's.
+    pub fn restore(&self, backup: &Self) {
+        let copy = backup.lock().copy();
+        *self.lock() = copy;
     }
 
     /// Makes the next `count` commits fail: decisions are made, then lost, as on a full disk. A call that has nothing
@@ -125,6 +152,20 @@ fn failed(verb: &'static str, fault: Fault) -> LedgerError {
 }
 
 impl Rows {
+    /// The rows, without the faults that were asked for.
+    fn copy(&self) -> Self {
+        Self {
+            marks: self.marks.clone(),
+            ticks: self.ticks.clone(),
+            open: self.open.clone(),
+            at_pipeline: self.at_pipeline.clone(),
+            placed: self.placed.clone(),
+            scheduled: self.scheduled.clone(),
+            configs: self.configs.clone(),
+            faults: Faults::default(),
+        }
+    }
+
     fn state(&self, now: Timestamp, entry: &EntryName) -> EntryState {
         let mut state = EntryState {
             mark: self.marks.get(entry).cloned(),
@@ -354,6 +395,10 @@ fn is_wanted(query: &HistoryQuery, tick: &Tick) -> bool {
 impl Ledger for MemoryLedger {
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     async fn decide<D>(

@@ -181,6 +181,12 @@ pub trait Ledger: Send + Sync + 'static {
     /// The ledger's id: eight letters drawn once, so that two ledgers never take each other's runs for theirs.
     fn id(&self) -> &str;
 
+    /// Whether other daemons may work with it at the same time. If not, whoever opens it knows that all others are gone,
+    /// and what was under way is nobody's.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Runs `decide` on the state of each entry in turn, in one transaction, stores the plans in one durable commit,
     /// and gives them back in the order of `entries`. The time passed to `decide` is the ledger's. If anything fails,
     /// nothing is stored and there are no plans. A change that opens a scheduled tick whose (entry, due) is there

@@ -71,6 +71,9 @@ pub(super) fn go_on(
     let TickState::Doubtful { look_at } = tick.state else {
         return;
     };
+    if room.under_way.contains(&tick.id) {
+        return wake_by(plan, after(now, LOOK_LEASE));
+    }
     // A clock that was set back must not put the look off for longer than any wait of ours.
     if now < look_at && look_at <= after(now, LOOK_LEASE.max(tick.policy.settle)) {
         return wake_by(plan, look_at);
@@ -144,11 +147,15 @@ pub fn interrupted(now: Timestamp, state: &EntryState) -> Plan {
                 );
                 begin(now, tick.clone(), at, note, &mut plan);
             }
-            TickState::Doubtful { look_at } => {
+            TickState::Doubtful { .. } => {
                 // The look that was under way died with us.
                 let mut tick = tick.clone();
                 let doubt = tick.doubt.unwrap_or_else(|| Doubt::since(tick.due));
-                let soon = after(now, doubt.wait(tick.policy.settle)).min(look_at);
+                // In full: how much of the wait before it was over only a clock could tell that may have been set.
+                let soon = match doubt.precaution {
+                    true => now,
+                    false => after(now, doubt.wait(tick.policy.settle)),
+                };
                 tick.state = TickState::Doubtful { look_at: soon };
                 tick.note = "looking for the run goes on after a restart".to_owned();
                 wake_by(&mut plan, soon);
