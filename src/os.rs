@@ -5,9 +5,13 @@
     reason = "this is the door through which clock and environment come in"
 )]
 
+mod clock;
 pub mod files;
 pub mod signals;
+pub mod timer;
 pub mod zones;
+
+pub use clock::{Clock, Reading};
 
 use std::fmt;
 use std::io::Read;
@@ -15,54 +19,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use crate::domain::Timestamp;
 use crate::domain::request::SecretRef;
-
-/// The wall clock. In tests it is an instant plus tokio's own (paused) time, so that a day passes in no time.
-#[derive(Debug, Clone)]
-pub struct Clock(Source);
-
-#[derive(Debug, Clone)]
-enum Source {
-    System,
-    Virtual {
-        epoch: Timestamp,
-        started: tokio::time::Instant,
-        /// Where the paused time lives: a thread of our own, such as the ledger's, sees the machine's otherwise.
-        runtime: Option<tokio::runtime::Handle>,
-    },
-}
-
-impl Clock {
-    /// The machine's clock.
-    pub fn system() -> Self {
-        Self(Source::System)
-    }
-
-    /// A clock that shows `epoch` now and moves with tokio's time.
-    pub fn starting_at(epoch: Timestamp) -> Self {
-        Self(Source::Virtual {
-            epoch,
-            started: tokio::time::Instant::now(),
-            runtime: tokio::runtime::Handle::try_current().ok(),
-        })
-    }
-
-    /// What the clock shows.
-    pub fn now(&self) -> Timestamp {
-        match &self.0 {
-            Source::System => chrono::Utc::now(),
-            Source::Virtual {
-                epoch,
-                started,
-                runtime,
-            } => {
-                let _within = runtime.as_ref().map(tokio::runtime::Handle::enter);
-                crate::domain::after(*epoch, started.elapsed())
-            }
-        }
-    }
-}
 
 /// A secret that could not be read; says where it should be, never what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,7 +21,8 @@ use crate::domain::pace::Pace;
 use crate::domain::plan;
 use crate::domain::{AccountName, Entry, EntryName, RunRequest, Tick, TickId, Timestamp, rfc3339};
 use crate::ledger::{Ledger, LedgerError};
-use crate::os::Clock;
+use crate::os::timer::Timer;
+use crate::os::{Clock, Reading};
 
 mod alarms;
 mod decide;
@@ -40,13 +41,13 @@ use turns::Turns;
 
 /// Most requests under way at once (P9).
 const IN_FLIGHT_MAX: usize = 64;
-/// Longest sleep: a clock that was set is noticed at the latest then.
+/// Longest sleep: where nobody tells us that the clock was set, it is noticed at the latest then.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// Longest wait before a failed ledger is tried again.
 const LEDGER_RETRY_MAX: Duration = Duration::from_secs(30);
 /// When an entry whose decision the ledger refused is decided again.
 const REFUSED_AGAIN: Duration = Duration::from_secs(3600);
-/// A clock that goes back by less than this is an adjustment, not a jump.
+/// A clock that is set by less than this is adjusted: alarms are instants on it, and stay right.
 const CLOCK_STEP: TimeDelta = TimeDelta::seconds(1);
 /// A difference to the service's clock that is reported: signatures fail beyond 15 minutes.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
@@ -135,7 +136,8 @@ pub struct Daemon<L, C> {
     trouble: Option<Trouble>,
     /// Only this tick is gone on with; everything else is left to the daemon that owns it.
     only: Option<Only>,
-    last_seen: Timestamp,
+    timer: Timer,
+    last_seen: Reading,
     skew_reported_at: Option<Timestamp>,
 }
 
@@ -189,7 +191,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         Self {
             told: Told::new(parts.clock.clone(), parts.ledger.is_shared()),
             shared_looked_at: tokio::time::Instant::now(),
-            last_seen: parts.clock.now(),
+            timer: Timer::new(&parts.clock),
+            last_seen: parts.clock.read(),
             parts,
             alarms: Alarms::default(),
             paces,
@@ -315,6 +318,12 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
 
     /// Takes over what an earlier process left, and decides about every entry.
     async fn begin(&mut self) -> Result<(), LedgerError> {
+        if let Some(why) = self.timer.deaf() {
+            warn!(
+                "if the clock is set, that is noticed only up to {} s later: {why}",
+                SLEEP_MAX.as_secs()
+            );
+        }
         let now = self.parts.clock.now();
         if let Some(newest) = self.parts.ledger.newest_due().await?
             && newest > now + CLOCK_STEP
@@ -344,18 +353,24 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         Ok(())
     }
 
-    /// A clock that was set back leaves alarms far ahead: everything is looked at anew.
+    /// A clock that was set back leaves alarms far ahead, and one that was set ahead may have passed any number of ticks
+    /// by: everything is looked at anew.
     fn notice_clock(&mut self) {
-        let now = self.parts.clock.now();
-        if now + CLOCK_STEP < self.last_seen {
-            let by = (self.last_seen - now).num_seconds();
-            warn!(
-                "the clock was set back by {by} s, to {}; every entry is looked at anew",
-                rfc3339(now)
-            );
-            self.look_at_all(now);
+        let seen = self.parts.clock.read();
+        let step = seen.step_since(&self.last_seen);
+        self.last_seen = seen;
+        if step.abs() < CLOCK_STEP {
+            return;
         }
-        self.last_seen = now;
+        let (by, now) = (step.num_seconds().abs(), rfc3339(seen.wall));
+        if step < TimeDelta::zero() {
+            warn!("the clock was set back by {by} s, to {now}; every entry is looked at anew");
+        } else {
+            warn!(
+                "the clock went {by} s ahead, to {now}: it was set, or the machine slept; every entry is looked at anew"
+            );
+        }
+        self.look_at_all(seen.wall);
     }
 
     fn look_at_all(&mut self, now: Timestamp) {
@@ -373,7 +388,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     }
 
     async fn wait(&mut self, events: &mut mpsc::Receiver<Event>) -> Woken {
-        let sleep = self.sleep();
+        let (until, longest) = self.sleep();
         let reading = async {
             match &mut self.reload {
                 Reload::Idle => std::future::pending().await,
@@ -385,25 +400,23 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             event = events.recv() => event.map_or(Woken::Closed, Woken::Event),
             loaded = reading => Woken::Loaded(loaded.unwrap_or_else(|error| Err(vec![format!("reading failed: {error}")]))),
             Some(answered) = self.requests.join_next_with_id() => woken_by(answered),
-            () = tokio::time::sleep(sleep) => Woken::Time,
+            // Whether it was time or the clock was set: the next turn of the loop looks at the clock anyway.
+            _ = self.timer.sleep(until, longest) => Woken::Time,
         }
     }
 
-    fn sleep(&self) -> Duration {
-        let now = self.now();
-        let looks = self.follows.next().filter(|_| self.only.is_none());
-        let until_alarm = [self.alarms.next(), looks]
-            .into_iter()
-            .flatten()
-            .min()
-            .map_or(SLEEP_MAX, |at| (at - now).to_std().unwrap_or_default());
-        match &self.trouble {
+    /// Until when on the clock it sleeps if nothing comes, and for how long at most.
+    fn sleep(&self) -> (Option<Timestamp>, Duration) {
+        if let Some(trouble) = self.trouble.as_ref().filter(|_| self.in_trouble()) {
             // While the ledger fails, alarms that are due must not make the loop spin.
-            Some(trouble) if self.in_trouble() => trouble
+            let left = trouble
                 .again_at
-                .saturating_duration_since(tokio::time::Instant::now()),
-            Some(_) | None => until_alarm.min(SLEEP_MAX),
+                .saturating_duration_since(tokio::time::Instant::now());
+            return (None, left);
         }
+        let looks = self.follows.next().filter(|_| self.only.is_none());
+        let next = [self.alarms.next(), looks].into_iter().flatten().min();
+        (next.map(|at| self.told.here(at)), SLEEP_MAX)
     }
 
     /// Ends in good order: no new requests; those under way get the grace time; what then has no answer is in

@@ -34,9 +34,16 @@ impl Told {
 
     pub(super) fn now(&self) -> Timestamp {
         let now = self.clock.now();
+        now.checked_add_signed(self.by()).unwrap_or(now)
+    }
+
+    /// What our own clock shows when it is `at` for decisions.
+    pub(super) fn here(&self, at: Timestamp) -> Timestamp {
+        at.checked_sub_signed(self.by()).unwrap_or(at)
+    }
+
+    fn by(&self) -> TimeDelta {
         let ahead = self.ahead.as_ref();
-        let by = ahead.map_or(0, |ahead| ahead.load(Ordering::Relaxed));
-        now.checked_add_signed(TimeDelta::microseconds(by))
-            .unwrap_or(now)
+        TimeDelta::microseconds(ahead.map_or(0, |ahead| ahead.load(Ordering::Relaxed)))
     }
 }

@@ -1,0 +1,192 @@
+//! What must hold at every step, and the story of what happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pipecron::domain::{
+    AccountName, Ask, EntryName, EntryState, Overlap, Plan, Tick, TickId, TickState, Timestamp,
+    rfc3339,
+};
+use pipecron::ledger::{HistoryQuery, Ledger, MemoryLedger};
+use pipecron::os::Clock;
+
+/// Longest story that is told: the last lines.
+const LINES_MAX: usize = 4_000;
+
+#[derive(Debug)]
+pub struct Checks {
+    /// The true time; the daemons' clocks may show another.
+    pub clock: Clock,
+    pub max_running: BTreeMap<AccountName, u32>,
+    /// Pipelines of which no entry allows overlap.
+    pub guarded: BTreeSet<String>,
+    /// What each entry does about other runs.
+    pub overlaps: BTreeMap<EntryName, Overlap>,
+    has_faults: AtomicBool,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The ticks as they are stored.
+    ticks: BTreeMap<TickId, Stored>,
+    /// The places that are taken.
+    places: BTreeMap<TickId, AccountName>,
+    lines: Vec<String>,
+    failure: Option<String>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    is_waiting: bool,
+}
+
+impl Checks {
+    pub fn new(
+        clock: Clock,
+        max_running: BTreeMap<AccountName, u32>,
+        guarded: BTreeSet<String>,
+        overlaps: BTreeMap<EntryName, Overlap>,
+    ) -> Self {
+        Self {
+            clock,
+            max_running,
+            guarded,
+            overlaps,
+            has_faults: AtomicBool::new(true),
+            inner: Mutex::default(),
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether things still break.
+    pub fn has_faults(&self) -> bool {
+        self.has_faults.load(Ordering::SeqCst)
+    }
+
+    pub fn end_faults(&self) {
+        self.has_faults.store(false, Ordering::SeqCst);
+        self.tell("nothing breaks any more");
+    }
+
+    pub fn tell(&self, line: impl AsRef<str>) {
+        let line = format!("{} {}", rfc3339(self.now()), line.as_ref());
+        self.inner.lock().unwrap().lines.push(line);
+    }
+
+    /// Something that must hold does not.
+    pub fn fail(&self, why: String) {
+        self.tell(format!("FAILURE: {why}"));
+        self.inner.lock().unwrap().failure.get_or_insert(why);
+    }
+
+    pub fn failure(&self) -> Option<String> {
+        self.inner.lock().unwrap().failure.clone()
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        let lines = &self.inner.lock().unwrap().lines;
+        lines[lines.len().saturating_sub(LINES_MAX)..].to_vec()
+    }
+
+    /// A decision was made, and is about to be stored.
+    pub fn decided(&self, now: Timestamp, state: &EntryState, plan: &Plan) {
+        for ask in &plan.asks {
+            let Ask::Start(tick) = ask else {
+                continue;
+            };
+            if tick.due > now {
+                self.fail(format!(
+                    "{} is sent at {}, before its instant",
+                    tick.id,
+                    rfc3339(now)
+                ));
+            }
+            let before = state.open.iter().find(|open| open.id == tick.id);
+            if before.is_some_and(|before| !matches!(before.state, TickState::Waiting { .. })) {
+                self.fail(format!("{} is sent although it does not wait", tick.id));
+            }
+            if !plan.changes.iter().any(|change| change.tick.id == tick.id) {
+                self.fail(format!("{} is sent and not written down", tick.id));
+            }
+        }
+    }
+
+    /// Decisions were stored.
+    pub async fn stored(&self, rows: &MemoryLedger, plans: &[Plan]) {
+        for plan in plans {
+            for change in &plan.changes {
+                let tick = &change.tick;
+                let state = match tick.state {
+                    TickState::Ended { reason, .. } => reason.name(),
+                    _ => tick.state.name(),
+                };
+                self.tell(format!("{} {state}: {}", tick.id, tick.note));
+                self.keep(tick);
+            }
+            let starting = plan.asks.iter().filter_map(|ask| match ask {
+                Ask::Start(tick) => Some(&tick.account),
+                _ => None,
+            });
+            for account in starting {
+                self.count_places(account);
+            }
+        }
+        if plans.iter().any(|plan| !plan.changes.is_empty()) {
+            debug_assert!(!rows.id().is_empty());
+        }
+    }
+
+    fn keep(&self, tick: &Tick) {
+        let mut inner = self.inner.lock().unwrap();
+        let is_waiting = matches!(tick.state, TickState::Waiting { .. });
+        inner.ticks.insert(tick.id.clone(), Stored { is_waiting });
+        if tick.holds_place() {
+            inner.places.insert(tick.id.clone(), tick.account.clone());
+        } else {
+            inner.places.remove(&tick.id);
+        }
+    }
+
+    fn count_places(&self, account: &AccountName) {
+        let taken = {
+            let inner = self.inner.lock().unwrap();
+            inner.places.values().filter(|of| *of == account).count()
+        };
+        if let Some(most) = self.max_running.get(account)
+            && taken > *most as usize
+        {
+            self.fail(format!(
+                "{taken} places of account {account} are taken, of {most}"
+            ));
+        }
+    }
+
+    /// Another ledger was put in place: what is known of it is read anew.
+    pub async fn read_anew(&self, rows: &MemoryLedger) {
+        {
+            let mut inner = self.inner.lock().unwrap();
+            inner.ticks.clear();
+            inner.places.clear();
+        }
+        for tick in rows.history(HistoryQuery::default()).await.unwrap() {
+            self.keep(&tick);
+        }
+    }
+
+    /// A request that starts a run leaves.
+    pub fn leaves(&self, tick: &TickId) {
+        let why = match self.inner.lock().unwrap().ticks.get(tick) {
+            None => Some("is sent and not in the ledger"),
+            Some(Stored { is_waiting: true }) => Some("is sent, and waits as the ledger knows it"),
+            Some(_) => None,
+        };
+        if let Some(why) = why {
+            self.fail(format!("{tick} {why}"));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Mistakes that a daemon could make, planted from outside into one that does not.
+
+use chrono::TimeDelta;
+use pipecron::domain::{
+    Ask, Attempt, Doubt, EntryState, MarkChange, Plan, Reason, TickState, Timestamp,
+};
+
+/// A planted mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mistake {
+    /// A lost answer counts as "not started": the tick is sent again at once.
+    ResendAtOnce,
+    /// The first look that finds nothing is believed.
+    BelieveTheFirstAbsence,
+    /// What was under way when a daemon died counts as never sent.
+    ForgetWhatWasUnderWay,
+    /// A second attempt bears another marker than the first.
+    RetryWithANewMarker,
+    /// Requests leave although the ledger failed to write them down.
+    SendBeforeItIsStored,
+    /// An answer that tells of a run is not written down.
+    LoseAnswers,
+    /// The high-water mark runs ahead of what was decided.
+    MoveTheMarkTooEarly,
+    /// A mark that lies ahead of now is never pulled back.
+    NeverPullTheMarkBack,
+    /// Due times that were decided are forgotten when the clock goes back.
+    ForgetWhatWasDecided,
+    /// A caught-up tick is sent without a look whether it ran (a restored backup).
+    CatchUpWithoutALook,
+    /// Another daemon's attempt is taken over while its lease runs.
+    IgnoreTheLease,
+    /// What the ledger knows of other entries at the pipeline is ignored.
+    OverlapIgnoresTheLedger,
+    /// What the service shows of the pipeline is ignored.
+    OverlapIgnoresTheService,
+    /// Places that are taken are not counted.
+    IgnorePlaces,
+    /// A tick that cannot be started is dropped without an end.
+    NeverGiveUp,
+    /// The run of a tick is never looked at again.
+    NeverFollow,
+}
+
+impl Mistake {
+    pub const ALL: [Self; 16] = [
+        Self::ResendAtOnce,
+        Self::BelieveTheFirstAbsence,
+        Self::ForgetWhatWasUnderWay,
+        Self::RetryWithANewMarker,
+        Self::SendBeforeItIsStored,
+        Self::LoseAnswers,
+        Self::MoveTheMarkTooEarly,
+        Self::NeverPullTheMarkBack,
+        Self::ForgetWhatWasDecided,
+        Self::CatchUpWithoutALook,
+        Self::IgnoreTheLease,
+        Self::OverlapIgnoresTheLedger,
+        Self::OverlapIgnoresTheService,
+        Self::IgnorePlaces,
+        Self::NeverGiveUp,
+        Self::NeverFollow,
+    ];
+
+    /// The mistake of that name, in any spelling of its words.
+    pub fn named(name: &str) -> Self {
+        let plain = |text: &str| text.replace(['_', '-', ' '], "").to_lowercase();
+        Self::ALL
+            .into_iter()
+            .find(|mistake| plain(&format!("{mistake:?}")) == plain(name))
+            .unwrap_or_else(|| panic!("there is no mistake {name}; there are {:?}", Self::ALL))
+    }
+
+    /// What the ledger says, spoilt on its way to the decision.
+    pub fn spoil_state(self, now: Timestamp, state: &mut EntryState) {
+        match self {
+            Self::ForgetWhatWasDecided => state.decided.clear(),
+            Self::IgnoreTheLease => {
+                for tick in &mut state.open {
+                    if let TickState::Sent { at } = &mut tick.state {
+                        *at = now - TimeDelta::hours(2);
+                    }
+                }
+            }
+            Self::OverlapIgnoresTheLedger => {
+                state.others.clear();
+                state.open.retain(|tick| !tick.is_live());
+            }
+            Self::IgnorePlaces => state.taken.clear(),
+            _ => {}
+        }
+    }
+
+    /// What was decided, spoilt on its way into the ledger.
+    pub fn spoil_plan(self, now: Timestamp, state: &EntryState, plan: &mut Plan) {
+        match self {
+            Self::ResendAtOnce => each_doubt(plan, |doubt, tick_state, attempt| {
+                if !doubt.precaution && attempt.is_some() {
+                    *tick_state = TickState::Waiting { not_before: now };
+                    return false;
+                }
+                true
+            }),
+            Self::ForgetWhatWasUnderWay => each_doubt(plan, |doubt, tick_state, attempt| {
+                if !doubt.precaution && doubt.looks == 0 && attempt.is_none() {
+                    *tick_state = TickState::Waiting { not_before: now };
+                    return false;
+                }
+                true
+            }),
+            Self::CatchUpWithoutALook => {
+                plan.asks.retain(|ask| {
+                    !matches!(ask, Ask::Find { tick, .. } if tick.doubt.is_some_and(|doubt| doubt.precaution))
+                });
+                plan.wake_at = Some(now + TimeDelta::seconds(1));
+                each_doubt(plan, |doubt, tick_state, _| {
+                    if doubt.precaution {
+                        *tick_state = TickState::Waiting { not_before: now };
+                    }
+                    !doubt.precaution
+                });
+            }
+            Self::BelieveTheFirstAbsence => each_doubt(plan, |doubt, _, _| {
+                doubt.looks = doubt.looks.max(4);
+                true
+            }),
+            Self::LoseAnswers => plan
+                .changes
+                .retain(|change| !matches!(change.tick.state, TickState::Running { .. })),
+            Self::MoveTheMarkTooEarly => {
+                if let MarkChange::Set(mark) = &mut plan.mark {
+                    mark.until += TimeDelta::minutes(20);
+                }
+            }
+            Self::NeverPullTheMarkBack => {
+                if let (MarkChange::Set(new), Some(old)) = (&plan.mark, &state.mark)
+                    && new.until < old.until
+                {
+                    plan.mark = MarkChange::Keep;
+                }
+            }
+            Self::NeverGiveUp => plan.changes.retain(|change| {
+                !matches!(
+                    change.tick.state,
+                    TickState::Ended {
+                        reason: Reason::TooLate | Reason::GaveUp,
+                        ..
+                    }
+                )
+            }),
+            Self::NeverFollow => plan.running.clear(),
+            _ => {}
+        }
+    }
+}
+
+/// Changes each tick in doubt that is written down; the doubt goes if `keep` says so.
+fn each_doubt(
+    plan: &mut Plan,
+    mut keep: impl FnMut(&mut Doubt, &mut TickState, Option<&Attempt>) -> bool,
+) {
+    for change in &mut plan.changes {
+        let tick = &mut change.tick;
+        if !matches!(
+            tick.state,
+            TickState::Doubtful { .. } | TickState::Waiting { .. }
+        ) {
+            continue;
+        }
+        if let Some(mut doubt) = tick.doubt {
+            let attempt = change.attempt.as_ref();
+            tick.doubt = keep(&mut doubt, &mut tick.state, attempt).then_some(doubt);
+        }
+    }
+}
