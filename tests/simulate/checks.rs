@@ -15,14 +15,14 @@ use pipecron::os::Clock;
 const LINES_MAX: usize = 4_000;
 
 #[derive(Debug)]
-pub struct Checks {
+pub(crate) struct Checks {
     /// The true time; the daemons' clocks may show another.
-    pub clock: Clock,
-    pub max_running: BTreeMap<AccountName, u32>,
+    pub(crate) clock: Clock,
+    pub(crate) max_running: BTreeMap<AccountName, u32>,
     /// Pipelines of which no entry allows overlap.
-    pub guarded: BTreeSet<String>,
+    pub(crate) guarded: BTreeSet<String>,
     /// What each entry does about other runs.
-    pub overlaps: BTreeMap<EntryName, Overlap>,
+    pub(crate) overlaps: BTreeMap<EntryName, Overlap>,
     has_faults: AtomicBool,
     inner: Mutex<Inner>,
 }
@@ -33,7 +33,7 @@ struct Inner {
     ticks: BTreeMap<TickId, Stored>,
     /// The places that are taken.
     places: BTreeMap<TickId, AccountName>,
-    lines: Vec<String>,
+    lines: Vec<(Timestamp, String)>,
     failure: Option<String>,
 }
 
@@ -43,7 +43,7 @@ struct Stored {
 }
 
 impl Checks {
-    pub fn new(
+    pub(crate) fn new(
         clock: Clock,
         max_running: BTreeMap<AccountName, u32>,
         guarded: BTreeSet<String>,
@@ -59,42 +59,44 @@ impl Checks {
         }
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
     /// Whether things still break.
-    pub fn has_faults(&self) -> bool {
+    pub(crate) fn has_faults(&self) -> bool {
         self.has_faults.load(Ordering::SeqCst)
     }
 
-    pub fn end_faults(&self) {
+    pub(crate) fn end_faults(&self) {
         self.has_faults.store(false, Ordering::SeqCst);
         self.tell("nothing breaks any more");
     }
 
-    pub fn tell(&self, line: impl AsRef<str>) {
-        let line = format!("{} {}", rfc3339(self.now()), line.as_ref());
-        self.inner.lock().unwrap().lines.push(line);
+    pub(crate) fn tell(&self, line: impl Into<String>) {
+        let now = self.now();
+        self.inner.lock().unwrap().lines.push((now, line.into()));
     }
 
     /// Something that must hold does not.
-    pub fn fail(&self, why: String) {
+    pub(crate) fn fail(&self, why: String) {
         self.tell(format!("FAILURE: {why}"));
         self.inner.lock().unwrap().failure.get_or_insert(why);
     }
 
-    pub fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<String> {
         self.inner.lock().unwrap().failure.clone()
     }
 
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let lines = &self.inner.lock().unwrap().lines;
-        lines[lines.len().saturating_sub(LINES_MAX)..].to_vec()
+        let last = &lines[lines.len().saturating_sub(LINES_MAX)..];
+        let line = |(at, text): &(Timestamp, String)| format!("{} {text}", rfc3339(*at));
+        last.iter().map(line).collect()
     }
 
     /// A decision was made, and is about to be stored.
-    pub fn decided(&self, now: Timestamp, state: &EntryState, plan: &Plan) {
+    pub(crate) fn decided(&self, now: Timestamp, state: &EntryState, plan: &Plan) {
         for ask in &plan.asks {
             let Ask::Start(tick) = ask else {
                 continue;
@@ -117,7 +119,7 @@ impl Checks {
     }
 
     /// Decisions were stored.
-    pub async fn stored(&self, rows: &MemoryLedger, plans: &[Plan]) {
+    pub(crate) fn stored(&self, plans: &[Plan]) {
         for plan in plans {
             for change in &plan.changes {
                 let tick = &change.tick;
@@ -135,9 +137,6 @@ impl Checks {
             for account in starting {
                 self.count_places(account);
             }
-        }
-        if plans.iter().any(|plan| !plan.changes.is_empty()) {
-            debug_assert!(!rows.id().is_empty());
         }
     }
 
@@ -167,7 +166,7 @@ impl Checks {
     }
 
     /// Another ledger was put in place: what is known of it is read anew.
-    pub async fn read_anew(&self, rows: &MemoryLedger) {
+    pub(crate) async fn read_anew(&self, rows: &MemoryLedger) {
         {
             let mut inner = self.inner.lock().unwrap();
             inner.ticks.clear();
@@ -179,7 +178,7 @@ impl Checks {
     }
 
     /// A request that starts a run leaves.
-    pub fn leaves(&self, tick: &TickId) {
+    pub(crate) fn leaves(&self, tick: &TickId) {
         let why = match self.inner.lock().unwrap().ticks.get(tick) {
             None => Some("is sent and not in the ledger"),
             Some(Stored { is_waiting: true }) => Some("is sent, and waits as the ledger knows it"),

@@ -12,11 +12,11 @@ use super::dice::Dice;
 use super::mistakes::Mistake;
 
 #[derive(Debug)]
-pub struct SimLedger {
-    pub rows: MemoryLedger,
-    pub mistake: Option<Mistake>,
-    pub checks: Arc<Checks>,
-    pub dice: Mutex<Dice>,
+pub(crate) struct SimLedger {
+    pub(crate) rows: MemoryLedger,
+    pub(crate) mistake: Option<Mistake>,
+    pub(crate) checks: Arc<Checks>,
+    pub(crate) dice: Mutex<Dice>,
 }
 
 impl SimLedger {
@@ -59,7 +59,7 @@ impl Ledger for SimLedger {
         let decided = Arc::new(Mutex::new(Vec::new()));
         let kept = decided.clone();
         let spoilt = move |now: Timestamp, entry: &EntryName, state: &EntryState| {
-            let mut plan = match mistake {
+            let plan = match mistake {
                 None => decide(now, entry, state),
                 Some(mistake) => {
                     let mut seen = state.clone();
@@ -69,14 +69,15 @@ impl Ledger for SimLedger {
                     plan
                 }
             };
-            plan.changes.shrink_to_fit();
             checks.decided(now, state, &plan);
-            kept.lock().unwrap().push(plan.clone());
+            if mistake == Some(Mistake::SendBeforeItIsStored) {
+                kept.lock().unwrap().push(plan.clone());
+            }
             plan
         };
         let stored = self.rows.decide(entries, spoilt).await;
         match &stored {
-            Ok(plans) => self.checks.stored(&self.rows, plans).await,
+            Ok(plans) => self.checks.stored(plans),
             Err(error @ LedgerError::Refused { .. }) => self.checks.fail(format!("{error}")),
             Err(_) => {}
         }
@@ -124,4 +125,4 @@ impl Ledger for SimLedger {
 }
 
 /// Faults that pass.
-pub const FAULTS: [Fault; 4] = [Fault::Locked, Fault::Full, Fault::ReadOnly, Fault::Io];
+pub(crate) const FAULTS: [Fault; 4] = [Fault::Locked, Fault::Full, Fault::ReadOnly, Fault::Io];

@@ -7,7 +7,7 @@ use pipecron::domain::{
 
 /// A planted mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mistake {
+pub(crate) enum Mistake {
     /// A lost answer counts as "not started": the tick is sent again at once.
     ResendAtOnce,
     /// The first look that finds nothing is believed.
@@ -43,7 +43,7 @@ pub enum Mistake {
 }
 
 impl Mistake {
-    pub const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::ResendAtOnce,
         Self::BelieveTheFirstAbsence,
         Self::ForgetWhatWasUnderWay,
@@ -63,7 +63,7 @@ impl Mistake {
     ];
 
     /// The mistake of that name, in any spelling of its words.
-    pub fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         let plain = |text: &str| text.replace(['_', '-', ' '], "").to_lowercase();
         Self::ALL
             .into_iter()
@@ -72,7 +72,7 @@ impl Mistake {
     }
 
     /// What the ledger says, spoilt on its way to the decision.
-    pub fn spoil_state(self, now: Timestamp, state: &mut EntryState) {
+    pub(crate) fn spoil_state(self, now: Timestamp, state: &mut EntryState) {
         match self {
             Self::ForgetWhatWasDecided => state.decided.clear(),
             Self::IgnoreTheLease => {
@@ -92,7 +92,7 @@ impl Mistake {
     }
 
     /// What was decided, spoilt on its way into the ledger.
-    pub fn spoil_plan(self, now: Timestamp, state: &EntryState, plan: &mut Plan) {
+    pub(crate) fn spoil_plan(self, now: Timestamp, state: &EntryState, plan: &mut Plan) {
         match self {
             Self::ResendAtOnce => each_doubt(plan, |doubt, tick_state, attempt| {
                 if !doubt.precaution && attempt.is_some() {

@@ -13,19 +13,19 @@ use super::ledger::SimLedger;
 use super::service::Way;
 
 #[derive(Debug)]
-pub struct Node {
-    pub name: String,
-    pub clock: Clock,
-    pub ledger: Arc<SimLedger>,
-    pub way: Arc<Way>,
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) clock: Clock,
+    pub(crate) ledger: Arc<SimLedger>,
+    pub(crate) way: Arc<Way>,
     /// What the files say.
-    pub files: Arc<Mutex<Config>>,
+    pub(crate) files: Arc<Mutex<Config>>,
     tell: Arc<Mutex<Option<mpsc::Sender<Event>>>>,
     life: Option<JoinHandle<()>>,
 }
 
 impl Node {
-    pub fn new(
+    pub(crate) fn new(
         name: String,
         clock: Clock,
         ledger: Arc<SimLedger>,
@@ -43,7 +43,7 @@ impl Node {
         }
     }
 
-    pub fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         self.life.is_some()
     }
 
@@ -70,7 +70,7 @@ impl Node {
         }
     }
 
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         if self.life.is_some() {
             return;
         }
@@ -79,13 +79,11 @@ impl Node {
             .checks
             .tell(format!("{} starts", self.name));
         // The first life is begun here and not in the task: what it is made of is what there is now.
-        let mut parts = Some(self.parts());
-        let (again, tell) = (self.again(), self.tell.clone());
+        let mut first = Some((self.parts(), self.listen()));
+        let again = self.again();
         self.life = Some(tokio::spawn(async move {
             loop {
-                let (teller, events) = mpsc::channel(8);
-                *tell.lock().unwrap() = Some(teller);
-                let parts = parts.take().unwrap_or_else(&again);
+                let (parts, events) = first.take().unwrap_or_else(&again);
                 if Daemon::new(parts).run(events).await.is_ok() {
                     return;
                 }
@@ -95,8 +93,16 @@ impl Node {
         }));
     }
 
+    fn listen(&self) -> mpsc::Receiver<Event> {
+        let (tell, events) = mpsc::channel(8);
+        *self.tell.lock().unwrap() = Some(tell);
+        events
+    }
+
     /// What makes the parts of a later life.
-    fn again(&self) -> impl Fn() -> Parts<SimLedger, Way> + Send + 'static {
+    fn again(
+        &self,
+    ) -> impl Fn() -> (Parts<SimLedger, Way>, mpsc::Receiver<Event>) + Send + 'static {
         let same = Self {
             name: self.name.clone(),
             clock: self.clock.clone(),
@@ -106,11 +112,11 @@ impl Node {
             tell: self.tell.clone(),
             life: None,
         };
-        move || same.parts()
+        move || (same.parts(), same.listen())
     }
 
     /// It dies on the spot, wherever it is.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(life) = self.life.take() {
             self.way.service.checks.tell(format!("{} dies", self.name));
             life.abort();
@@ -118,7 +124,7 @@ impl Node {
         }
     }
 
-    pub async fn reload(&self) {
+    pub(crate) async fn reload(&self) {
         let tell = self.tell.lock().unwrap().clone();
         if let Some(tell) = tell {
             let by = "the world".to_owned();
@@ -128,7 +134,7 @@ impl Node {
     }
 
     /// It ends in good order.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         let tell = self.tell.lock().unwrap().take();
         if let (Some(tell), Some(life)) = (tell, self.life.take()) {
             self.way

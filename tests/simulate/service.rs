@@ -19,7 +19,7 @@ use super::dice::Dice;
 use super::mistakes::Mistake;
 
 /// How long a doubtful attempt is looked for.
-pub const SETTLE: Duration = Duration::from_secs(180);
+pub(crate) const SETTLE: Duration = Duration::from_secs(180);
 /// A run is begun and listed within this time after its request was lost: the promise ends where the service lists one
 /// later than `settle`.
 const SHOWN_WITHIN_SECS: u64 = 160;
@@ -33,21 +33,21 @@ const LOOK_IS_OLD: TimeDelta = TimeDelta::minutes(8);
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::hours(2);
 
 #[derive(Debug, Clone)]
-pub struct Run {
-    pub id: String,
-    pub number: u64,
-    pub pipeline: String,
+pub(crate) struct Run {
+    pub(crate) id: String,
+    pub(crate) number: u64,
+    pub(crate) pipeline: String,
     /// The tick it was started for; none if somebody else started it.
-    pub tick: Option<TickId>,
-    pub marker: String,
-    pub started_at: Timestamp,
-    pub listed_at: Timestamp,
-    pub ends_at: Timestamp,
-    pub outcome: &'static str,
+    pub(crate) tick: Option<TickId>,
+    pub(crate) marker: String,
+    pub(crate) started_at: Timestamp,
+    pub(crate) listed_at: Timestamp,
+    pub(crate) ends_at: Timestamp,
+    pub(crate) outcome: &'static str,
 }
 
 impl Run {
-    pub fn is_under_way(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_under_way(&self, now: Timestamp) -> bool {
         self.started_at <= now && now < self.ends_at
     }
 
@@ -70,19 +70,19 @@ impl Run {
 
 /// What all machines see.
 #[derive(Debug)]
-pub struct Service {
-    pub seed: u64,
-    pub checks: Arc<Checks>,
-    pub forgets: bool,
-    pub is_down: AtomicBool,
-    pub runs: Mutex<Vec<Run>>,
+pub(crate) struct Service {
+    pub(crate) seed: u64,
+    pub(crate) checks: Arc<Checks>,
+    pub(crate) forgets: bool,
+    pub(crate) is_down: AtomicBool,
+    pub(crate) runs: Mutex<Vec<Run>>,
     /// How often each was asked, so that each time is another throw.
     asked: Mutex<BTreeMap<String, u64>>,
-    pub lost: Mutex<u64>,
+    pub(crate) lost: Mutex<u64>,
 }
 
 impl Service {
-    pub fn new(seed: u64, checks: Arc<Checks>, forgets: bool) -> Self {
+    pub(crate) fn new(seed: u64, checks: Arc<Checks>, forgets: bool) -> Self {
         Self {
             seed,
             checks,
@@ -107,7 +107,7 @@ impl Service {
     }
 
     /// Somebody else starts a run.
-    pub fn start_foreign(&self, pipeline: &str, takes: Duration) {
+    pub(crate) fn start_foreign(&self, pipeline: &str, takes: Duration) {
         let now = self.checks.now();
         let mut runs = self.runs.lock().unwrap();
         let number = runs.len() as u64 + 1;
@@ -208,11 +208,11 @@ impl Service {
 
 /// The way to the service from one machine.
 #[derive(Debug)]
-pub struct Way {
-    pub service: Arc<Service>,
+pub(crate) struct Way {
+    pub(crate) service: Arc<Service>,
     /// The machine's own clock, which signs.
-    pub clock: Clock,
-    pub mistake: Option<Mistake>,
+    pub(crate) clock: Clock,
+    pub(crate) mistake: Option<Mistake>,
 }
 
 impl Way {

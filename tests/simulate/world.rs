@@ -27,31 +27,33 @@ use super::service::{SETTLE, Service, Way};
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 /// How long it takes after the last fault until every due time has to have its tick.
-const CALMS_DOWN: Duration = HOUR;
+const CALMS_DOWN: Duration = Duration::from_secs(2_400);
 /// How long that is then watched.
-const WATCHED: Duration = Duration::from_secs(2 * 3_600);
+const WATCHED: Duration = HOUR;
+/// How long the ends are then waited for.
+const ENDS: Duration = Duration::from_secs(6_300);
 /// Longest deadline of an entry.
-const DEADLINE_MAX_SECS: u64 = 7_200;
+const DEADLINE_MAX_SECS: u64 = 2_400;
 /// How long after that an end may still take: an account's rest, looks, and a row for each.
-const ENDS_WITHIN: TimeDelta = TimeDelta::minutes(150);
+const ENDS_WITHIN: TimeDelta = TimeDelta::minutes(60);
 
 /// How often what happened in the worlds that held.
 #[derive(Debug, Clone, Default)]
-pub struct Counts(BTreeMap<&'static str, u64>);
+pub(crate) struct Counts(BTreeMap<&'static str, u64>);
 
 impl Counts {
     fn count(&mut self, what: &'static str, by: u64) {
         *self.0.entry(what).or_default() += by;
     }
 
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         for (what, count) in &other.0 {
             self.count(what, *count);
         }
     }
 
     /// Worlds in which something never happens say nothing about it.
-    pub fn assert_everything_happened(&self) {
+    pub(crate) fn assert_everything_happened(&self) {
         let reasons = Reason::ALL.map(Reason::name);
         let others = [
             "runs",
@@ -84,21 +86,21 @@ impl fmt::Display for Counts {
 
 /// What became of a world.
 #[derive(Debug)]
-pub struct Story {
-    pub seed: u64,
+pub(crate) struct Story {
+    pub(crate) seed: u64,
     /// What did not hold; empty if everything did.
-    pub failure: String,
+    pub(crate) failure: String,
     lines: Vec<String>,
-    pub counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 impl Story {
-    pub fn tell(&self) -> String {
+    pub(crate) fn tell(&self) -> String {
         self.lines.join("\n")
     }
 }
 
-pub struct World {
+pub(crate) struct World {
     seed: u64,
     dice: Dice,
     checks: Arc<Checks>,
@@ -165,7 +167,7 @@ fn entry_of(
             CatchUp::All,
         ]),
         catch_up_max: 3,
-        deadline: dice.seconds(1_200, DEADLINE_MAX_SECS),
+        deadline: dice.seconds(900, DEADLINE_MAX_SECS),
         policy: Policy {
             retry: Retry {
                 max_attempts: dice.between(1, 8) as u32,
@@ -211,7 +213,7 @@ fn account_of(dice: &mut Dice, name: AccountName) -> Account {
 }
 
 impl World {
-    pub fn of(seed: u64, mistake: Option<Mistake>) -> Self {
+    pub(crate) fn of(seed: u64, mistake: Option<Mistake>) -> Self {
         let mut dice = Dice::of(seed);
         let hours = TimeDelta::minutes(dice.below(365 * 24 * 60) as i64);
         let epoch = "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap() + hours;
@@ -281,12 +283,12 @@ impl World {
     }
 
     /// Lives through it.
-    pub async fn run(mut self) -> Result<Story, Story> {
+    pub(crate) async fn run(mut self) -> Result<Story, Story> {
         self.describe();
         for node in &mut self.nodes {
             node.start();
         }
-        let lasts = self.dice.seconds(2 * 3_600, 5 * 3_600);
+        let lasts = self.dice.seconds(3_600, 3 * 3_600);
         let end = tokio::time::Instant::now() + lasts;
         while tokio::time::Instant::now() < end && self.checks.failure().is_none() {
             let wait = self.dice.millis(1, 1_200_000);
@@ -298,7 +300,7 @@ impl World {
         let from = self.checks.now();
         tokio::time::sleep(WATCHED).await;
         let until = self.checks.now();
-        tokio::time::sleep(Duration::from_secs(4 * 3_600)).await;
+        tokio::time::sleep(ENDS).await;
         if self.checks.failure().is_none() {
             self.judge(from, until).await;
         }
@@ -569,6 +571,10 @@ impl World {
             let Some(id) = &run.tick else {
                 continue;
             };
+            // Its answer is on its way.
+            if run.started_at + TimeDelta::minutes(10) > self.checks.now() {
+                continue;
+            }
             // The ledger that knew of it was replaced; what was not caught up is a row of missed ticks.
             if self.restored_at.is_some_and(|at| run.started_at < at) {
                 continue;
