@@ -15,7 +15,7 @@
 //! # How to run it
 //!
 //! `cargo test --test simulate` tries [`WORLDS`] worlds; the first seed is printed. `SEED=n cargo test --test simulate
-//! worlds` replays one and prints its story when it fails; `WORLDS=n` tries more of them. Seeds that failed once are kept
+//! worlds` replays one and prints its story when it fails; `WORLDS=n` tries more of them, `FIRST=n` others. Seeds that failed once are kept
 //! in [`KEPT`].
 //!
 //! # Does it have teeth?
@@ -112,7 +112,7 @@ fn worlds() {
         None => {
             // Another part of all worlds each day, and the same one all day.
             let day = chrono::Utc::now().timestamp() / 86_400;
-            let first = day.unsigned_abs() * 1_000_000;
+            let first = number("FIRST").unwrap_or(day.unsigned_abs() * 1_000_000);
             let count = number("WORLDS").unwrap_or(WORLDS);
             println!(
                 "{count} worlds from SEED={first} on, and {} kept",

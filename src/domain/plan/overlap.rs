@@ -12,12 +12,14 @@ use crate::domain::overlap::{Other, OtherRun, Overlap, Ruling, rule};
 use crate::domain::pace::REST_MAX;
 use crate::domain::sighting::SeenRun;
 use crate::domain::{
-    Answer, AnswerKind, Ask, Change, EntryState, Origin, Plan, Reason, Tick, TickId, TickState,
-    Timestamp, after, rfc3339,
+    Answer, AnswerKind, Ask, Change, EntryState, Origin, Plan, Reason, Run, Tick, TickId,
+    TickState, Timestamp, after, rfc3339,
 };
 
 /// Shortest and longest time between two looks at a pipeline that is not free.
 const SURVEY_EVERY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(120));
+/// How long a run that was never seen counts as under way.
+const NEVER_SEEN_MAX: Duration = Duration::from_secs(24 * 3600);
 /// A look comes after this share of the time it has taken so far.
 const SURVEY_SHARE: u32 = 20;
 
@@ -170,8 +172,7 @@ fn others(now: Timestamp, state: &EntryState, tick: &Tick, seen: &[SeenRun]) -> 
         };
         let listed = seen.iter().find(|seen| seen.run_id == run.id);
         told.push(run.id.as_str());
-        // One that is not listed is over, and we have not noticed; or it began a moment ago and is listed late.
-        if listed.is_some() || now <= after(run.started_at, other.policy.settle) {
+        if listed.is_some() || now <= after(run.started_at, shown_within(other, run)) {
             others.push(Other::Run(OtherRun {
                 id: run.id.clone(),
                 queue_id: listed
@@ -196,6 +197,16 @@ fn others(now: Timestamp, state: &EntryState, tick: &Tick, seen: &[SeenRun]) -> 
         })
     }));
     others
+}
+
+/// How long after its start a run of ours that is not listed counts as under way: it may be listed late. Afterwards it is
+/// over, and we have not noticed yet. One that was never seen is given much longer: a clock that was just set ahead must
+/// not make a run that began a moment ago look like one that is over.
+fn shown_within(tick: &Tick, run: &Run) -> Duration {
+    match run.number {
+        Some(_) => tick.policy.settle,
+        None => tick.policy.settle.max(NEVER_SEEN_MAX),
+    }
 }
 
 /// A run that somebody else started, in a few words.

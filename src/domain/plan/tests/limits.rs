@@ -202,9 +202,11 @@ fn a_run_of_ours_that_is_listed_late_counts_and_one_that_is_over_does_not() {
     let before = world.ticks.clone();
     world.surveys(free());
     assert_eq!(world.reasons(), ["skipped"]);
-    // Settle is over: the list is believed, though we have not seen the end ourselves.
+    // It was seen, and settle is over: the list is believed, though we have not seen the end ourselves.
     world.ticks = before;
-    running.run.as_mut().unwrap().started_at = at("2026-11-25T01:50:00Z");
+    let run = running.run.as_mut().unwrap();
+    run.started_at = at("2026-11-25T01:50:00Z");
+    run.number = Some(7);
     world.others = vec![running.clone()];
     world.decide().surveys(free());
     assert_eq!(world.sent.len(), 1);
