@@ -23,6 +23,9 @@ use pipecron::os::Clock;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+#[path = "daemon/limits.rs"]
+mod limits;
+
 /// A service that answers as told, and remembers what it was sent.
 struct Service {
     answers: Mutex<VecDeque<AnswerKind>>,
@@ -36,6 +39,8 @@ struct Service {
     lost_starts: AtomicBool,
     finds: AtomicUsize,
     looks: AtomicUsize,
+    /// Looks at a pipeline.
+    surveys: AtomicUsize,
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
     takes: Duration,
@@ -48,6 +53,13 @@ impl Service {
 
     fn always(&self, kind: Option<AnswerKind>) {
         *self.otherwise.lock().unwrap() = kind;
+    }
+
+    /// A run ends.
+    fn ends(&self, run_id: &str, status: &'static str) {
+        if let Some(run) = self.runs.lock().unwrap().get_mut(run_id) {
+            run.1 = status;
+        }
     }
 
     fn markers(&self) -> Vec<String> {
@@ -95,15 +107,7 @@ impl CodeArts for Service {
                 .unwrap()
                 .insert(run_id, (marker, "RUNNING"));
         }
-        Answer {
-            kind,
-            status: None,
-            code: None,
-            message: "as told".to_owned(),
-            request_id: None,
-            retry_after: None,
-            service_clock: None,
-        }
+        answer(kind)
     }
 
     async fn find(&self, find: Find) -> Sighting {
@@ -126,15 +130,34 @@ impl CodeArts for Service {
     }
 
     async fn under_way(&self, _: PipelineAt) -> Result<Vec<SeenRun>, Answer> {
-        Ok(Vec::new())
+        self.surveys.fetch_add(1, Ordering::SeqCst);
+        if let Some(kind @ AnswerKind::NotSent) = self.otherwise.lock().unwrap().clone() {
+            return Err(answer(kind));
+        }
+        let runs = self.runs.lock().unwrap();
+        let running = runs.iter().filter(|(_, (_, status))| *status == "RUNNING");
+        Ok(running.map(|(id, (_, status))| seen(id, status)).collect())
     }
 
-    async fn stop(&self, _: PipelineAt, _: String, _: Option<String>) -> Result<(), Answer> {
+    async fn stop(&self, _: PipelineAt, id: String, _: Option<String>) -> Result<(), Answer> {
+        self.ends(&id, "CANCELED");
         Ok(())
     }
 
     fn use_accounts(&self, accounts: &BTreeMap<AccountName, Arc<Account>>) {
         *self.accounts.lock().unwrap() = accounts.keys().map(ToString::to_string).collect();
+    }
+}
+
+fn answer(kind: AnswerKind) -> Answer {
+    Answer {
+        kind,
+        status: None,
+        code: None,
+        message: "as told".to_owned(),
+        request_id: None,
+        retry_after: None,
+        service_clock: None,
     }
 }
 
@@ -232,6 +255,7 @@ impl World {
                 lost_starts: AtomicBool::new(false),
                 finds: AtomicUsize::new(0),
                 looks: AtomicUsize::new(0),
+                surveys: AtomicUsize::new(0),
                 under_way: AtomicUsize::new(0),
                 most_under_way: AtomicUsize::new(0),
                 takes: Duration::from_millis(300),
@@ -268,8 +292,12 @@ impl World {
     }
 
     fn start(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        self.begin(config(entries));
+    }
+
+    fn begin(&mut self, config: Config) {
         let (tell, events) = mpsc::channel(8);
-        let daemon = Daemon::new(self.parts(config(entries)));
+        let daemon = Daemon::new(self.parts(config));
         self.tell = Some(tell);
         self.daemon = Some(tokio::spawn(
             async move { daemon.run(events).await.unwrap() },

@@ -11,15 +11,17 @@ pub(super) struct Turns {
     by_tick: BTreeMap<TickId, Turn>,
     /// Accounts of which somebody is to be called.
     stirred: BTreeSet<AccountName>,
+    /// Who was called last.
+    called: BTreeSet<TickId>,
 }
 
 impl Turns {
-    /// The tick waits for a place. Who comes anew is called once: there may be one.
+    /// The tick waits for a place. Unless it was called just now and found none, there may be one.
     pub(super) fn add(&mut self, turn: Turn) {
-        let account = turn.account.clone();
-        if self.by_tick.insert(turn.tick.clone(), turn).is_none() {
-            self.stirred.insert(account);
+        if !self.called.contains(&turn.tick) {
+            self.stirred.insert(turn.account.clone());
         }
+        self.by_tick.insert(turn.tick.clone(), turn);
     }
 
     /// The tick does not wait any more.
@@ -64,6 +66,7 @@ impl Turns {
             turns.sort_by(|a, b| a.rank(now).cmp(&b.rank(now)));
             called.extend(turns.into_iter().take(places(&account)).cloned());
         }
+        self.called = called.iter().map(|turn| turn.tick.clone()).collect();
         called
     }
 }

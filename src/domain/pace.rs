@@ -7,8 +7,8 @@
 //!
 //! When several requests in a row come to nothing the service does not work for anyone: the *breaker* opens. A start
 //! that fails so leaves its tick in doubt, so the probe is then a look, which starts nothing. Once a look succeeds the
-//! breaker shuts and starts go on, one at first, and twice as many after each that goes well: a service that has just
-//! come back is not met by all that has waited.
+//! breaker shuts and starts go on: one at first, one more at once for each that goes well. A service that has just come
+//! back is not met by all that has waited.
 
 use std::time::Duration;
 
@@ -255,7 +255,7 @@ impl Pace {
         let was_broken = self.breaker.is_some();
         let gentle = match self.gentle {
             _ if was_broken => Some(1),
-            Some(most) if is_start => Some(most.saturating_mul(2)).filter(|most| *most < RELEASED),
+            Some(most) if is_start => Some(most.saturating_add(1)).filter(|most| *most < RELEASED),
             kept => kept,
         };
         *self = Self {

@@ -1,0 +1,192 @@
+//! What holds starts back, in the loop: places of an account, other runs of a pipeline, the breaker, the fuse.
+
+use pipecron::domain::Overlap;
+
+use super::*;
+
+fn with_places(mut config: Config, places: u32) -> Config {
+    for account in config.accounts.values_mut() {
+        Arc::make_mut(account).max_running = Some(places);
+    }
+    config
+}
+
+fn with_priority(name: &str, cron: &str, priority: i32) -> Entry {
+    let mut entry = entry(name, cron);
+    entry.policy.follow = true;
+    entry.policy.priority = priority;
+    entry
+}
+
+fn with_overlap(name: &str, cron: &str, overlap: Overlap) -> Entry {
+    let mut entry = entry(name, cron);
+    entry.policy.follow = true;
+    entry.policy.overlap = overlap;
+    entry
+}
+
+/// The entries whose runs were started, in that order.
+fn started(world: &World) -> Vec<String> {
+    let name = |marker: String| {
+        let tick = marker.rsplit(' ').next().unwrap().to_owned();
+        tick.split('@').next().unwrap().to_owned()
+    };
+    world.service.markers().into_iter().map(name).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_free_place_goes_to_the_higher_priority_then_to_the_earlier_due_time() {
+    let mut world = World::at("2026-11-24T01:59:30Z");
+    let entries = [
+        with_priority("low", "0 2 * * *", -1),
+        with_priority("b-later", "1 2 * * *", 0),
+        with_priority("c-early", "0 2 * * *", 0),
+        with_priority("d-early", "0 2 * * *", 0),
+        with_priority("high", "0 2 * * *", 7),
+        with_priority("highest-later", "2 2 * * *", 9),
+    ];
+    world.begin(with_places(config(entries), 1));
+    world.passes(Duration::from_secs(240)).await;
+    assert_eq!(started(&world), ["high"], "one place, and one start");
+    for done in 1..=5 {
+        world.service.ends(&format!("run-{done}"), "COMPLETED");
+        world.passes(Duration::from_secs(240)).await;
+        assert_eq!(started(&world).len(), done + 1);
+    }
+    assert_eq!(
+        started(&world),
+        [
+            "high",
+            "highest-later",
+            "c-early",
+            "d-early",
+            "b-later",
+            "low"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_places_are_used_as_soon_as_they_are_configured() {
+    let mut world = World::at("2026-11-24T01:59:30Z");
+    let entries = || (0..10).map(|n| with_priority(&format!("n{n}"), "0 2 * * *", 0));
+    world.begin(with_places(config(entries()), 2));
+    world.passes(HOUR).await;
+    assert_eq!(started(&world).len(), 2);
+    world.reload(Ok(with_places(config(entries()), 5))).await;
+    world.passes(Duration::from_secs(5)).await;
+    assert_eq!(started(&world).len(), 5);
+    world.reload(Ok(config(entries()))).await;
+    world.passes(Duration::from_secs(5)).await;
+    assert_eq!(started(&world).len(), 10, "no limit any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_starts_soon_after_the_run_before_it_is_over() {
+    let mut world = World::at("2026-11-24T01:59:30Z");
+    world.start([
+        with_overlap("first", "0 2 * * *", Overlap::Queue),
+        with_overlap("second", "1 2 * * *", Overlap::Queue),
+    ]);
+    world.passes(4 * HOUR).await;
+    assert_eq!(started(&world), ["first"]);
+    let surveys = world.service.surveys.load(Ordering::SeqCst);
+    assert!(
+        (120..400).contains(&surveys),
+        "{surveys} looks in four hours"
+    );
+    world.service.ends("run-1", "COMPLETED");
+    world.passes(Duration::from_secs(125)).await;
+    assert_eq!(started(&world), ["first", "second"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_run_is_stopped_and_is_over_before_the_new_one_starts() {
+    let mut world = World::at("2026-11-24T01:59:30Z");
+    world.start([with_overlap("a", "0 * * * *", Overlap::Replace)]);
+    world.passes(HOUR).await;
+    assert_eq!(started(&world), ["a"]);
+    world.passes(HOUR).await;
+    assert_eq!(started(&world), ["a", "a"]);
+    assert_eq!(world.ends().await, ["canceled", "running"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_of_one_pipeline_that_are_due_together_start_one_run() {
+    let mut world = World::at("2026-11-24T01:59:30Z");
+    world.start((0..20).map(|n| with_overlap(&format!("n{n}"), "0 2 * * *", Overlap::Skip)));
+    world.passes(HOUR).await;
+    assert_eq!(started(&world).len(), 1);
+    let ends = world.ends().await;
+    assert_eq!(
+        ends.iter().filter(|end| **end == "skipped").count(),
+        19,
+        "{ends:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_service_is_away_looks_probe_it_and_afterwards_starts_come_few_at_first() {
+    let mut world = World::at("2026-11-24T00:59:30Z");
+    world.start(
+        (0..200)
+            .map(|n| entry(&format!("n{n}"), "0 2 * * *"))
+            .chain([entry("early", "0 1 * * *")]),
+    );
+    world.passes(HOUR / 2).await;
+    world.service.always(Some(AnswerKind::NotSent));
+    world.passes(2 * HOUR).await;
+    let tried = started(&world).len();
+    assert!(tried <= 1 + 64 + 5, "{tried} starts tried");
+    let probes = world.service.surveys.load(Ordering::SeqCst);
+    assert!(
+        (40..130).contains(&probes),
+        "{probes} probes in an hour and a half"
+    );
+    world.service.always(None);
+    world.service.most_under_way.store(0, Ordering::SeqCst);
+    // The probe, and then one start, two, four: each takes 0.3 s.
+    while started(&world).len() == tried {
+        world.passes(Duration::from_millis(100)).await;
+    }
+    for most in [1, 2, 4, 8] {
+        let now = world.service.most_under_way.load(Ordering::SeqCst);
+        assert!(now <= most, "{now} under way, {most} at most");
+        world.passes(Duration::from_millis(300)).await;
+    }
+    world.passes(HOUR).await;
+    assert!(
+        world
+            .ticks()
+            .await
+            .iter()
+            .all(|tick| state(tick) == "started")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_to_and_fro_starts_no_more_than_the_pattern_can_mean() {
+    let mut world = World::at("2026-11-24T01:00:00Z");
+    world.start([entry("nightly", "0 2 * * *")]);
+    world.passes(Duration::from_secs(60)).await;
+    for day in 24..=29 {
+        for _ in 0..3 {
+            world
+                .clock
+                .set(format!("2026-11-{day}T01:59:58Z").parse().unwrap());
+            world.passes(Duration::from_secs(30)).await;
+            world.clock.set("2026-11-24T01:10:00Z".parse().unwrap());
+            world.passes(Duration::from_secs(30)).await;
+        }
+    }
+    let starts = started(&world).len();
+    assert_eq!(
+        starts, 3,
+        "what was due in a day and as late as a start may be, and one more"
+    );
+    let held = world.ticks().await;
+    assert!(
+        held.iter()
+            .any(|tick| tick.note.contains("held back by the fuse"))
+    );
+}
