@@ -164,9 +164,10 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     /// What decisions about these entries are told of the world.
     pub(super) fn room(&self, names: &[EntryName], called: BTreeSet<TickId>) -> Room {
         let starts = |name: &EntryName| {
+            let fuse = self.fuses.get(name)?;
             let entry = self.parts.config.entries.get(name)?;
             let schedule = entry.schedule.as_ref()?.fingerprint();
-            let starts = self.fuses.get(name)?.starts(self.hour(), &schedule);
+            let starts = fuse.starts(self.hour(), &schedule);
             Some((name.clone(), starts))
         };
         let asked = self.under_way.values().filter_map(UnderWay::tick);

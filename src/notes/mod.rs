@@ -14,3 +14,9 @@ pub mod one_crate {}
 
 #[doc = include_str!("005-on-time-and-missed.md")]
 pub mod on_time_and_missed {}
+
+#[doc = include_str!("006-the-last-look.md")]
+pub mod the_last_look {}
+
+#[doc = include_str!("007-standing-of-an-account.md")]
+pub mod standing_of_an_account {}
