@@ -401,3 +401,78 @@ fn clock_words(note: ClockNote, zone: &Zone) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::cron::CronPattern;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn ticks_are_merged_in_order_and_only_as_far_as_they_are_taken() {
+        let config = {
+            let text = (0..3)
+                .map(|entry| {
+                    format!(
+                        "  e{entry}: {{ cron: \"{} * * * *\", project_id: {id}, pipeline_id: {id} }}\n",
+                        ["0", "*/30", "15"][entry],
+                        id = "54f90b75fc1447b1b65e8d3a9f77923d",
+                    )
+                })
+                .collect::<String>();
+            let file = config::SourceFile {
+                path: "a.yaml".to_owned(),
+                text: format!("accounts: {{ main: {{ region: cn-north-4 }} }}\nschedules:\n{text}"),
+            };
+            let world = config::World {
+                zone: &|_| None,
+                zone_names: &[],
+                now: at("2026-11-24T00:00:00Z"),
+            };
+            config::parse(&[file], &world).config.unwrap()
+        };
+        let stretch = Stretch {
+            at: at("2026-11-24T00:00:00Z"),
+            until: None,
+        };
+        let mut lists: Vec<_> = config
+            .entries
+            .values()
+            .map(|entry| rows_of(entry, stretch, u32::MAX))
+            .collect();
+        let mut taken = Vec::new();
+        // Each list is as good as endless: whoever collects them first does not come back.
+        let ended = merge(&mut lists, |row| {
+            taken.push(format!("{} {}", row.due.format("%H:%M"), row.entry.name));
+            match taken.len() {
+                6 => Err(std::io::ErrorKind::BrokenPipe.into()),
+                _ => Ok(()),
+            }
+        });
+        assert_eq!(
+            ended.map_err(|error| error.kind()),
+            Err(std::io::ErrorKind::BrokenPipe)
+        );
+        assert_eq!(
+            taken,
+            [
+                "00:15 e2", "00:30 e1", "01:00 e0", "01:00 e1", "01:15 e2", "01:30 e1"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_zone_in_a_pattern_is_pointed_at() {
+        let wrong = |pattern: &str| schedule(pattern, None).map(|_| ()).unwrap_err();
+        let zoned = wrong(" TZ=Asia/Shanghai 0 2 * * *");
+        assert_eq!(zoned.span, Some([1, 17]));
+        assert_eq!(zoned.field.as_deref(), Some("timezone"));
+        let plain = wrong("0 25 * * *");
+        let error = CronPattern::parse("0 25 * * *").unwrap_err();
+        assert_eq!(plain.message, error.to_string());
+        assert_eq!(plain.field.as_deref(), Some("hour"));
+    }
+}

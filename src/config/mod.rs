@@ -301,7 +301,7 @@ fn read_config<'t>(trees: &'t [Tree<'t>], check: &mut Check<'_>) -> Config {
         let message = "nothing to do: none of the files has an entry under `schedules:`";
         check.report(
             Finding::overall(Kind::Missing, message)
-                .help("write one")
+                .help("write an entry")
                 .example(ENTRY_EXAMPLE),
         );
     }

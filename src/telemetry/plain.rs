@@ -21,6 +21,11 @@ pub enum Form {
 
 /// The text with everything written out that a reader would not see. Line ends and tabs stay.
 pub fn plain(text: &str, form: Form) -> Cow<'_, str> {
+    // Most of what is printed, and quickly seen.
+    let is_plain = |byte: u8| matches!(byte, b'\n' | b'\t' | b' '..=b'~');
+    if text.bytes().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
     let mut written: Option<String> = None;
     let (mut done, mut at) = (0, 0);
     while let Some(char) = text.get(at..).and_then(|rest| rest.chars().next()) {
