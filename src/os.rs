@@ -17,6 +17,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Mode;
 use secrecy::SecretString;
 
 use crate::domain::request::SecretRef;
@@ -143,6 +144,13 @@ pub fn random_word(length: usize) -> String {
         .iter()
         .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
         .collect()
+}
+
+/// Whatever this process makes from now on, log files above all, is for its user and group alone, or for fewer if its umask
+/// says so.
+pub fn keep_others_out() {
+    let given = rustix::process::umask(Mode::RWXO | Mode::WGRP);
+    rustix::process::umask(given | Mode::RWXO | Mode::WGRP);
 }
 
 /// Ends the process without any ceremony: somebody asked twice.

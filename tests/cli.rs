@@ -1,8 +1,92 @@
-//! What the program says of itself: the help of every command, held as text that a person has read.
+//! What the program says at a terminal: the help of every command, held as text that a person has read, times, errors, and
+//! nothing that steers the terminal.
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
-use std::process::Command;
+use std::process::{Command, Output};
+
+/// A directory with a configuration, in which the program runs without anything of the tester's own.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new(yaml: &str) -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        std::fs::write(place.0.path().join("a.yaml"), yaml).unwrap();
+        place
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipecron"));
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            if name.starts_with("PIPECRON_") || name.starts_with("HUAWEICLOUD_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env("PIPECRON_CONFIG", "a.yaml")
+            .env("PIPECRON_LEDGER", "sqlite://ledger.db");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        Said::from(self.command(arguments).output().unwrap())
+    }
+}
+
+/// What a command printed, and how it ended.
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Said {
+    /// Both, and the code: for a person who reads a failure.
+    fn all(&self) -> String {
+        format!("exit {}\n{}{}", self.code, self.out, self.err)
+    }
+
+    /// Ended well and said nothing but this.
+    fn is(&self, out: &str) {
+        assert!(
+            self.code == 0 && self.out == out,
+            "{}\nnot\n{out}",
+            self.all()
+        );
+    }
+
+    /// Ended with this code and told all of these.
+    fn fails(&self, code: i32, words: &[&str]) {
+        let told = words.iter().all(|word| self.err.contains(word));
+        assert!(
+            self.code == code && told,
+            "{}\nnot {code} {words:?}",
+            self.all()
+        );
+    }
+}
+
+const TWO_ZONES: &str = r#"
+accounts: { main: { region: cn-north-4, credentials: { ak: { env: NO_SUCH_AK }, sk: { env: NO_SUCH_SK } } } }
+defaults: { project_id: 54f90b75fc1447b1b65e8d3a9f77923d, pipeline_id: e5460d1d403146a1935c2d4b68ef506c }
+schedules:
+  nightly-web: { cron: "0 2 * * *", timezone: Asia/Shanghai }
+  nightly-utc: { cron: "0 2 * * *" }
+  release: { cron: "@manually" }
+"#;
 
 fn help(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_pipecron"))
@@ -74,4 +158,192 @@ fn arguments_that_are_not_understood_exit_with_two() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(!output.stderr.is_empty());
     }
+}
+
+#[test]
+fn the_ticks_of_several_entries_come_in_the_order_of_time() {
+    let place = Place::new(TWO_ZONES);
+    let said = place.run(&["next", "--at", "2026-11-24T00:00:00Z", "-n", "2"]);
+    said.is("\
+nightly-utc  Tue 2026-11-24 02:00:00 UTC  2026-11-24T02:00:00Z
+nightly-web  Wed 2026-11-25 02:00:00 Asia/Shanghai  2026-11-24T18:00:00Z
+nightly-utc  Wed 2026-11-25 02:00:00 UTC  2026-11-25T02:00:00Z
+nightly-web  Thu 2026-11-26 02:00:00 Asia/Shanghai  2026-11-25T18:00:00Z
+");
+    assert_eq!(said.err, "release: starts only by hand (@manually)\n");
+    // Named twice is asked once, in whatever order.
+    let named = ["nightly-web", "nightly-utc", "nightly-web"];
+    let again = place.run(
+        &[
+            &["next", "--at", "2026-11-24T00:00:00Z", "-n", "2"],
+            &named[..],
+        ]
+        .concat(),
+    );
+    again.is(&said.out);
+}
+
+#[test]
+fn a_stretch_of_time_is_written_as_people_write_it() {
+    let place = Place::new(TWO_ZONES);
+    let day = place.run(&["next", "--at", "2026-11-24", "--until", "1d", "-n", "9"]);
+    day.is("\
+nightly-utc  Tue 2026-11-24 02:00:00 UTC  2026-11-24T02:00:00Z
+nightly-web  Wed 2026-11-25 02:00:00 Asia/Shanghai  2026-11-24T18:00:00Z
+");
+    assert!(
+        day.err.contains("--at is 2026-11-24T00:00:00Z") && day.err.contains("UTC"),
+        "it says in which zone the day was taken: {}",
+        day.err
+    );
+    let zoned = place.run(&[
+        "next",
+        "--timezone",
+        "Asia/Shanghai",
+        "--at",
+        "2026-11-25",
+        "--until",
+        "2026-11-25 02:00",
+        "-n",
+        "9",
+    ]);
+    zoned.is("nightly-web  Wed 2026-11-25 02:00:00 Asia/Shanghai  2026-11-24T18:00:00Z\n");
+    assert!(!zoned.err.contains("--at is"), "{}", zoned.err);
+    for (arguments, words) in [
+        (&["next", "--at", "24h"][..], &["a day (2026-11-24"][..]),
+        (&["next", "--until", "soon"], &["a day (2026-11-24", "24h"]),
+        (
+            &["history", "--since", "soon"],
+            &["a day (2026-11-24", "24h"],
+        ),
+    ] {
+        place.run(arguments).fails(2, words);
+    }
+    place
+        .run(&["next", "--timezone", "Asia/Shanghai"])
+        .fails(1, &["would do nothing"]);
+    place
+        .run(&["next", "--at", "2026-11-24", "--timezone", "Asia/Shangai"])
+        .fails(1, &["did you mean Asia/Shanghai?"]);
+}
+
+#[test]
+fn a_pattern_that_is_none_is_answered_with_what_to_write() {
+    let place = Place::new(TWO_ZONES);
+    let manually = place.run(&["next", "--cron", "@manually"]);
+    manually.is("");
+    assert!(manually.err.contains("by hand alone"), "{}", manually.err);
+    place
+        .run(&["next", "--cron", "@manually", "--json"])
+        .is("{\"next\":[]}\n");
+    place
+        .run(&["next", "--cron", "@nope"])
+        .fails(1, &["@daily", "and @manually, for an entry"]);
+    for prefix in ["TZ", "CRON_TZ"] {
+        let pattern = format!("{prefix}=Asia/Shanghai 0 2 * * *");
+        let marked = format!(
+            "\n  {}\n",
+            "^".repeat(prefix.len() + "=Asia/Shanghai".len())
+        );
+        place
+            .run(&["next", "--cron", &pattern])
+            .fails(1, &["--timezone Asia/Shanghai --cron '0 2 * * *'", &marked]);
+    }
+}
+
+/// What steers a terminal, turns text round or hides it, in every kind of place.
+const EVIL: &str = "x\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\u{7}y";
+
+#[test]
+fn nothing_from_outside_steers_the_terminal() {
+    let yaml = TWO_ZONES.to_owned()
+        + "  odd: { cron: '0 2 * * *', timezone: \"x\\e\\u202e\", labels: [\"\\u200b\"] } # \u{202e} \u{7f}\n";
+    let place = Place::new(&yaml);
+    let good = Place::new(
+        &(TWO_ZONES.to_owned()
+            + "  described: { cron: '@daily', description: \"a\\e[2J\\u202e\" }\n"),
+    );
+    let line = format!("{EVIL}\nerror: forged");
+    let said = [
+        place.run(&["check"]),
+        place.run(&["next"]),
+        place.run(&[EVIL]),
+        place.run(&["next", "--at", EVIL]),
+        place.run(&["check", "--config", &line]),
+        good.run(&["next", &line]),
+        good.run(&["next", "--cron", EVIL]),
+        good.run(&["next", "--cron", EVIL, "--json"]),
+        good.run(&["next", "--cron", "0 2 * * *", "--timezone", &line]),
+        good.run(&["trigger", "described", "--dry-run"]),
+        good.run(&["trigger", "described", "--dry-run", "--json"]),
+        good.run(&["trigger", &line]),
+        good.run(&["trigger", "release", "-v", &line]),
+        good.run(&["daemon", "--log-dir", &format!("/proc/{line}")]),
+        good.run(&["daemon", "--log", &line]),
+        Said::from(
+            good.command(&["daemon"])
+                .env("PIPECRON_LOG_FORMAT", EVIL)
+                .output()
+                .unwrap(),
+        ),
+        good.run(&["sandbox", "--fault", &line]),
+    ];
+    for (index, said) in said.iter().enumerate() {
+        let all = said.all();
+        let odd = |c: &char| (c.is_control() && *c != '\n') || "\u{202e}\u{200b}".contains(*c);
+        assert_eq!(all.chars().find(odd), None, "{index}: {all:?}");
+        assert!(!all.contains("\nerror: forged"), "{index}: {all}");
+    }
+    // What was taken away is there to be read.
+    for index in [2, 3, 5, 8, 9] {
+        let all = said[index].all();
+        assert!(all.contains("202e"), "{index}: {all}");
+    }
+}
+
+#[test]
+fn credentials_that_are_not_there_are_a_warning_of_check_and_of_a_dry_run() {
+    let place = Place::new(TWO_ZONES);
+    for (arguments, code) in [
+        (&["check"][..], 0),
+        (&["check", "--strict"], 1),
+        (&["trigger", "nightly-web", "--dry-run"], 0),
+    ] {
+        let said = place.run(arguments);
+        said.fails(code, &["warning: ", "NO_SUCH_AK", "NO_SUCH_SK", "not set"]);
+    }
+    // What the daemon's own variable means is nothing to `check`.
+    let mut check = place.command(&["check"]);
+    let check = check.env("PIPECRON_STRICT", "1").output().unwrap();
+    assert!(check.status.success());
+    let mut there = place.command(&["trigger", "nightly-web", "--dry-run"]);
+    let there = Said::from(
+        there
+            .env("NO_SUCH_AK", "a")
+            .env("NO_SUCH_SK", "s")
+            .output()
+            .unwrap(),
+    );
+    assert_eq!((there.code, there.err.as_str()), (0, ""), "{}", there.all());
+}
+
+#[test]
+fn numbers_and_their_nouns_agree() {
+    let one = TWO_ZONES.replace("cron: \"@manually\"", "corn: \"@manually\"");
+    let said = Place::new(&one).run(&["check"]);
+    assert_eq!(
+        said.out,
+        "1 error and 0 warnings in 1 file\n",
+        "{}",
+        said.all()
+    );
+    let said = Place::new(&one).run(&["daemon"]);
+    said.fails(1, &["not started: 1 error in the configuration"]);
+    let said = Place::new(TWO_ZONES).run(&["check"]);
+    assert_eq!(
+        said.out,
+        "3 entries in 1 file: no errors, 2 warnings\n",
+        "{}",
+        said.all()
+    );
 }

@@ -595,3 +595,280 @@ fn next_of_a_pattern_prints_what_scripts_expect() {
         "{answer}"
     );
 }
+
+/// The daily log files in a directory, each with its text.
+fn log_files(directory: &Path) -> Vec<(PathBuf, String)> {
+    let files = std::fs::read_dir(directory).unwrap();
+    files
+        .map(|file| file.unwrap().path())
+        .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn log_files_are_for_the_user_and_the_group_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    for (umask, mode) in [("000", 0o640), ("077", 0o600)] {
+        let place = Place::new();
+        let mut command = place.command(&[]);
+        let run = place.command(&["trigger", "by-hand", "--sandbox", "--log-dir", "logs"]);
+        let script = format!("umask {umask}; exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &script])
+            .arg(command.get_program())
+            .args(run.get_args())
+            .current_dir(place.path("."));
+        for (name, value) in command.arg("").get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        let output = shell.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let files = log_files(&place.path("logs"));
+        let [(path, log)] = files.as_slice() else {
+            panic!("{files:?}");
+        };
+        assert!(log.contains("run_id="), "{log}");
+        let permissions = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(permissions(path), mode, "umask {umask}");
+        assert_eq!(permissions(&place.path("logs")) & 0o027, 0, "umask {umask}");
+    }
+}
+
+#[test]
+fn old_log_files_go_unless_all_are_to_be_kept() {
+    for (keep, left) in [("0", 4), ("2", 2)] {
+        let place = Place::new();
+        let logs = place.path("logs");
+        std::fs::create_dir(&logs).unwrap();
+        for day in 1..=3 {
+            std::fs::write(logs.join(format!("pipecron.2026-01-0{day}.log")), "old\n").unwrap();
+        }
+        let arguments = [
+            "trigger",
+            "by-hand",
+            "--sandbox",
+            "--keep-logs",
+            keep,
+            "--log-dir",
+        ];
+        let output = place.command(&arguments).arg(&logs).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(log_files(&logs).len(), left, "--keep-logs {keep}");
+    }
+}
+
+#[test]
+fn a_file_that_ends_in_the_middle_of_a_line_is_gone_on_with_on_a_new_one() {
+    let place = Place::new();
+    let logs = place.path("logs");
+    let once = || {
+        let mut command = place.command(&["trigger", "by-hand", "--sandbox", "--log-dir"]);
+        let output = command.arg(&logs).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    once();
+    let (path, mut log) = log_files(&logs).swap_remove(0);
+    log.truncate(log.len() - 5);
+    std::fs::write(&path, &log).unwrap();
+    once();
+    let files = log_files(&logs);
+    // At midnight the second run has a file of its own.
+    let whole = files
+        .iter()
+        .map(|(_, text)| text.as_str())
+        .collect::<String>();
+    assert!(whole.starts_with(&format!("{log}\n")), "{whole}");
+}
+
+/// The log directory on a small disk of its own, which the daemon mounts for itself: it goes away with it.
+fn on_a_small_disk(place: &Place) -> Option<Command> {
+    let logs = place.path("logs");
+    std::fs::create_dir(&logs).unwrap();
+    let unshare = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.arg("--mount");
+        if !rustix::process::geteuid().is_root() {
+            command.args(["--user", "--map-root-user"]);
+        }
+        let mount = format!("mount -t tmpfs -o size=64k none \"$1\" && {script}");
+        command.args(["sh", "-c", &mount, "sh"]).arg(&logs);
+        command
+    };
+    let tried = unshare("true").output();
+    if !tried.as_ref().is_ok_and(|tried| tried.status.success()) {
+        // Seen only with --nocapture, so the reason stands there whole.
+        eprintln!("NOT TRIED: a full log disk, as no small one can be mounted here: {tried:?}");
+        return None;
+    }
+    let inner = place.command(&["daemon", "--sandbox", "--log-dir"]);
+    let mut command = unshare("shift && exec \"$@\"");
+    command
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .arg(&logs);
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    Some(command)
+}
+
+#[test]
+fn a_full_log_disk_costs_lines_that_are_counted_and_nothing_else() {
+    let place = Place::new();
+    let Some(command) = on_a_small_disk(&place) else {
+        return;
+    };
+    let mut daemon = Daemon::spawn(command);
+    daemon.says(&["run_id="]);
+    // The disk is the daemon's own, and its root shows it.
+    let root = format!("/proc/{}/root", daemon.child.id());
+    let logs = Path::new(&root).join(place.path("logs").strip_prefix("/").unwrap());
+    let filler = logs.join("filler");
+    let mut fill = std::fs::File::create(&filler).unwrap();
+    while std::io::Write::write_all(&mut fill, &[0; 512]).is_ok() {}
+    daemon.says(&["ERROR", "cannot write to the log files in", "No space left"]);
+    daemon.says(&["run_id="]);
+    daemon.says(&["run_id="]);
+    std::fs::remove_file(&filler).unwrap();
+    drop(fill);
+    let again = daemon.says(&["WARN", "can be written to again", "lost since 20"]);
+    let lost: usize = again
+        .split("lines=")
+        .nth(1)
+        .and_then(|rest| rest.trim().parse().ok())
+        .unwrap();
+    daemon.says(&["run_id="]);
+    std::fs::remove_file(filler).unwrap_err();
+    let files = log_files(&logs);
+    let [(_, log)] = files.as_slice() else {
+        panic!("{files:?}");
+    };
+    for line in log.lines() {
+        let levels = [" INFO ", " WARN ", "ERROR "].map(|level| line.matches(level).count());
+        assert!(
+            line.starts_with("20") && levels.iter().sum::<usize>() <= 1,
+            "one line is one line: {line:?}"
+        );
+    }
+    // What stderr has and the file has not is what was counted; one torn line may stand in both.
+    let written = log.lines().count();
+    let (status, said) = daemon.stop();
+    assert!(status.success(), "{said}");
+    assert!(lost >= 2, "{again}");
+    let said_then = said.lines().position(|line| *line == again).unwrap();
+    let in_file = log
+        .lines()
+        .position(|line| line.contains("can be written to again"));
+    let missing = said_then - in_file.unwrap_or(written).min(said_then);
+    assert!(
+        lost == missing || lost == missing + 1,
+        "{lost} counted, {missing} missing\n{said}\nin the file\n{log}"
+    );
+    assert!(
+        said.contains(&format!("{lost} lines were lost since the start")),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_past_is_shown_in_the_zone_of_its_entry_beside_utc() {
+    let place = Place::new();
+    let zoned = schedules("tick", "first").replace(
+        "    project_id",
+        "    timezone: Asia/Shanghai\n    project_id",
+    );
+    place.write(&zoned);
+    let mut daemon = place.daemon(&["--sandbox"]);
+    let line = daemon.says(&["run_id="]);
+    daemon.stop();
+    let tick = field(&line, "tick");
+    let due: chrono::DateTime<chrono::Utc> = tick.split_once('@').unwrap().1.parse().unwrap();
+    let local = (due + chrono::TimeDelta::hours(8)).format("%a %Y-%m-%d %H:%M:%S");
+    // The ledger keeps the configuration, so its files may be gone.
+    std::fs::remove_file(place.path("pipecron.yaml")).unwrap();
+    let table = text(&place.run(&["history", "tick"]).stdout);
+    let row = table.lines().find(|row| row.starts_with(tick)).unwrap();
+    assert!(
+        row.contains(&format!("  {local} Asia/Shanghai  ")),
+        "{table}"
+    );
+    assert!(
+        table.starts_with("TICK ") && table.contains(" LOCAL TIME "),
+        "{table}"
+    );
+    let story = text(&place.run(&["show", tick]).stdout);
+    let shown = format!(
+        "due       {}  {local} Asia/Shanghai\n",
+        due.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    );
+    assert!(story.contains(&shown), "{story}\nhas not\n{shown}");
+    let json = text(&place.run(&["show", tick, "--json"]).stdout);
+    assert!(!json.contains("Shanghai"), "{json}");
+    // Somebody who asks for one zone gets it for all.
+    let berlin = text(
+        &place
+            .run(&["history", "--timezone", "Europe/Berlin"])
+            .stdout,
+    );
+    assert!(
+        berlin.contains("Europe/Berlin") && !berlin.contains("Shanghai"),
+        "{berlin}"
+    );
+}
+
+#[test]
+fn a_name_that_nobody_knows_is_an_error_and_one_without_ticks_is_not() {
+    let place = Place::new();
+    let mut daemon = place.daemon(&["--sandbox"]);
+    let line = daemon.says(&["run_id="]);
+    daemon.stop();
+    let fails = |arguments: &[&str], words: &[&str]| {
+        let output = place.run(arguments);
+        let said = text(&output.stderr);
+        let told = words.iter().all(|word| said.contains(word));
+        assert!(
+            output.status.code() == Some(1) && told,
+            "{arguments:?}: {said}"
+        );
+    };
+    fails(
+        &["history", "tikc"],
+        &["there is no entry \"tikc\"", "did you mean tick?"],
+    );
+    fails(
+        &["history", "nope"],
+        &["there is no entry \"nope\"", "neither the ledger nor"],
+    );
+    fails(&["history", "no such name!"], &["there is no entry"]);
+    let none = place.run(&["history", "by-hand"]);
+    assert!(none.status.success() && none.stdout.is_empty());
+    assert_eq!(text(&none.stderr), "no ticks\n");
+    fails(
+        &["show", "nope"],
+        &["there is no tick \"nope\"", "`pipecron history`"],
+    );
+    fails(
+        &["show", "tick"],
+        &["did you mean tick@20", "`pipecron history tick`"],
+    );
+    let tick = field(&line, "tick");
+    fails(
+        &["show", &tick[..tick.len() - 1]],
+        &["did you mean tick@20"],
+    );
+    fails(
+        &["history", "--since", "1d", "--until", "2d"],
+        &["is not before"],
+    );
+    let since = place.run(&["history", "--since", "1h", "--json"]);
+    assert!(since.status.success() && !since.stdout.is_empty());
+    let before = place.run(&["history", "--until", "1h", "--json"]);
+    assert!(before.status.success() && before.stdout.is_empty());
+}

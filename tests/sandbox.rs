@@ -462,6 +462,64 @@ async fn the_pages_are_there() {
 }
 
 #[tokio::test]
+async fn faults_can_be_set_as_a_person_types_them() {
+    let sandbox = open().await;
+    // As `curl -d` sends it.
+    let plain = |method: &str, body: &str| {
+        format!(
+            "{method} /sandbox/faults HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: \
+             application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let wire = send(&sandbox, plain("POST", "lost=reset,next=1").as_bytes()).await;
+    assert_eq!(
+        (wire.status(), &wire.json()[0]["text"]),
+        (200, &json!("lost=reset,next=1"))
+    );
+    assert!(run(&sandbox).await.is_silent());
+    assert_eq!(sandbox.runs().len(), 1);
+    let two = "status=503,message=a%2Cb\r\n\n  late=2m\n";
+    let wire = send(&sandbox, plain("PUT", two).as_bytes()).await;
+    let texts: Vec<Value> = (0..3).map(|row| wire.json()[row]["text"].clone()).collect();
+    assert_eq!(
+        texts,
+        [
+            json!("status=503,message=a%2Cb"),
+            json!("late=120s"),
+            json!(null)
+        ]
+    );
+    for (body, words) in [
+        (
+            "lose=reset",
+            &["did you mean lost?", "reset-connection"][..],
+        ),
+        (
+            "late=2m\nlots=reset",
+            &["the rule \"lots=reset\"", "did you mean lost?"],
+        ),
+        ("lost=reset,nxt=1", &["did you mean next?"]),
+        ("", &["there is no rule", "lost=reset"]),
+        ("{\"fault\": \"lots\"}", &["did you mean lost?"]),
+        ("{\"fault\": ", &["JSON"]),
+    ] {
+        let wire = send(&sandbox, plain("POST", body).as_bytes()).await;
+        let error = wire.json()["error"].as_str().unwrap().to_owned();
+        assert_eq!(wire.status(), 400, "{body}");
+        for word in words {
+            assert!(error.contains(word), "{body}: {error}");
+        }
+    }
+    let wire = send(&sandbox, &request("GET", "/sandbox/faults", None)).await;
+    assert_eq!(
+        wire.json().as_array().unwrap().len(),
+        2,
+        "a bad list changes nothing"
+    );
+}
+
+#[tokio::test]
 async fn what_is_too_large_is_refused() {
     let sandbox = open().await;
     let target = run_target();

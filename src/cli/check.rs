@@ -3,19 +3,18 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::builder::FalseyValueParser;
-
-use super::{Common, load, stdout};
+use super::{Common, count, load, stderr, stdout};
 use crate::codearts::http::Client;
 use crate::config::{Problem, Severity};
 use crate::os::Clock;
+use crate::telemetry::Form;
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 no errors, perhaps warnings; 1 errors.")]
 pub(super) struct Options {
     /// Treat warnings as errors
-    #[arg(long, env = "PIPECRON_STRICT", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long)]
     strict: bool,
 }
 
@@ -29,33 +28,25 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
     let files = count(read.files.len(), "file");
     let Some(config) = read.config else {
         let (errors, warnings) = (count(errors, "error"), count(warnings, "warning"));
-        writeln!(stdout(), "{errors} and {warnings} in {files}")?;
+        writeln!(stdout(Form::Text), "{errors} and {warnings} in {files}")?;
         return Ok(ExitCode::FAILURE);
     };
     // A secret may be there only where the daemon runs, so this is a warning.
     if !common.sandbox {
         for why in load::missing_secrets(&config, &Client::new(&config.accounts, clock)) {
             warnings += 1;
-            writeln!(std::io::stderr(), "warning: {why}")?;
+            writeln!(stderr(), "warning: {why}")?;
         }
     }
     let (entries, warned) = (config.entries.len(), count(warnings, "warning"));
     writeln!(
-        stdout(),
+        stdout(Form::Text),
         "{} in {files}: no errors, {warned}",
-        if entries == 1 {
-            "1 entry".to_owned()
-        } else {
-            format!("{entries} entries")
-        }
+        count(entries, "entry")
     )?;
     Ok(if options.strict && warnings > 0 {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     })
-}
-
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::{error, info, warn};
 
-use super::{Common, load, parse_duration};
+use super::{Common, count, load, parse_duration};
 use crate::codearts::http::Client;
 use crate::config::{Config, Problem, Severity};
 use crate::daemon::{Daemon, Event, Fresh, Loader, Parts};
@@ -32,7 +32,7 @@ use crate::telemetry::{self, Logging, Loss};
                         says why; 130 ended by a second signal."
 )]
 pub(super) struct Options {
-    /// Do not start with the last good configuration when the files have problems
+    /// Do not start with the last good configuration when the files have errors
     #[arg(long, env = "PIPECRON_STRICT", hide_env_values = true, value_parser = FalseyValueParser::new())]
     strict: bool,
     /// How long ended ticks stay in the ledger, as 90d or 36h
@@ -181,7 +181,7 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
 }
 
 fn refuse(read: &load::Read) -> anyhow::Result<ExitCode> {
-    let mut errors = 0_u32;
+    let mut errors = read.unlisted;
     for problem in &read.problems {
         if problem.severity == Severity::Error {
             errors += 1;
@@ -191,7 +191,8 @@ fn refuse(read: &load::Read) -> anyhow::Result<ExitCode> {
         }
     }
     error!(
-        "not started: {errors} errors in the configuration; `pipecron check` shows each in its place"
+        "not started: {} in the configuration; `pipecron check` shows each in its place",
+        count(errors, "error")
     );
     Ok(ExitCode::FAILURE)
 }
@@ -301,7 +302,10 @@ async fn chores(
             let Some(before) = before else { return };
             match ledger.prune(before).await {
                 Ok(0) => {}
-                Ok(count) => info!("forgot {count} ticks that ended before {}", rfc3339(before)),
+                Ok(ticks) => {
+                    let ticks = count(usize::try_from(ticks).unwrap_or(usize::MAX), "tick");
+                    info!("forgot {ticks} that ended before {}", rfc3339(before));
+                }
                 Err(failure) => {
                     warn!("the history was not pruned; the next try is in an hour: {failure}")
                 }
@@ -314,11 +318,15 @@ async fn chores(
         .context("cannot add the chore that prunes the history")?;
     let told = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count_losses = Job::new(LOSS_AT, move |_, _| {
-        let lines = loss.lines();
+        let lines = loss.overflown();
         let new = lines.saturating_sub(told.swap(lines, std::sync::atomic::Ordering::Relaxed));
         if new > 0 {
             warn!(
-                "{new} log lines were lost: a disk or terminal did not keep up; the ledger has everything"
+                "{} lost: a disk or terminal did not keep up; the ledger has everything",
+                match new {
+                    1 => "1 log line was".to_owned(),
+                    _ => format!("{new} log lines were"),
+                }
             );
         }
     })?;

@@ -1,5 +1,7 @@
 //! Reading the configuration and finding the ledger: what most commands begin with.
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,10 +11,12 @@ use super::Common;
 use crate::codearts::http::Client;
 use crate::codearts::secret_variables;
 use crate::config::{self, Colour, Config, Kind, Loaded, Problem, Severity, SourceFile, World};
+use crate::domain::zone::Zone;
 use crate::domain::{Entry, EntryName, RunRequest};
 use crate::ledger::{self, Ledger, sqlite::SqliteLedger};
 use crate::os::zones::Zones;
 use crate::os::{self, Clock};
+use crate::telemetry::{Form, Plain};
 
 /// Where the configuration is looked for when nobody says.
 const DEFAULT_CONFIG: &str = "/etc/pipecron";
@@ -146,7 +150,84 @@ pub(super) fn print_problems(read: &Read) -> std::io::Result<()> {
         Colour::Never
     };
     let text = config::render(&read.problems, read.unlisted, colour);
-    std::io::Write::write_all(&mut std::io::stderr().lock(), text.as_bytes())
+    let form = match colour {
+        Colour::Always => Form::Coloured,
+        Colour::Never => Form::Text,
+    };
+    Plain::new(std::io::stderr().lock(), form).write_all(text.as_bytes())
+}
+
+/// The zones of entries, where a local time says more than UTC: for people who look at the past. Best effort: a ledger is
+/// read also where the configuration cannot be.
+#[derive(Debug, Default)]
+pub(super) struct EntryZones {
+    zones: BTreeMap<EntryName, Option<Arc<Zone>>>,
+    same: Option<Arc<Zone>>,
+}
+
+impl EntryZones {
+    /// The zones of the configuration that the ledger keeps for these paths, else of the files there.
+    pub(super) async fn find(common: &Common, ledger: &impl Ledger) -> Self {
+        let (paths, clock) = (config_paths(common), Clock::system());
+        let kept = ledger.last_config(config_key(&paths)).await.ok().flatten();
+        let config = match kept {
+            Some(kept) => parse(kept.files, &clock).config,
+            None => read(&paths, &clock).config,
+        };
+        let zone = |entry: &Entry| {
+            entry
+                .schedule
+                .as_ref()
+                .map(|schedule| schedule.zone().clone())
+        };
+        let zones = config.unwrap_or_default().entries;
+        Self {
+            zones: zones
+                .into_iter()
+                .map(|(name, entry)| (name, zone(&entry)))
+                .collect(),
+            same: None,
+        }
+    }
+
+    /// One zone for all, because somebody asked for it.
+    pub(super) fn same(zone: Arc<Zone>) -> Self {
+        Self {
+            zones: BTreeMap::new(),
+            same: Some(zone),
+        }
+    }
+
+    /// The zone of an entry, unless it is not known or is UTC anyway.
+    pub(super) fn of(&self, entry: &EntryName) -> Option<&Zone> {
+        if let Some(same) = &self.same {
+            return Some(same);
+        }
+        let zone = self.zones.get(entry)?.as_deref();
+        zone.filter(|zone| zone.name() != "UTC")
+    }
+
+    /// Whether the entry is configured.
+    pub(super) fn knows(&self, entry: &EntryName) -> bool {
+        self.zones.contains_key(entry)
+    }
+
+    /// The entries that are configured.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &EntryName> {
+        self.zones.keys()
+    }
+}
+
+/// The name that is most like `name`, if one is like it.
+pub(super) fn nearest_entry<'e>(
+    name: &str,
+    known: impl Iterator<Item = &'e EntryName>,
+) -> Option<&'e EntryName> {
+    known
+        .map(|known| (strsim::jaro_winkler(name, known.as_str()), known))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, near)| near)
 }
 
 /// The entry of that name, or an error that names the nearest one.
@@ -154,23 +235,15 @@ pub(super) fn entry(config: &Config, name: &str) -> anyhow::Result<Arc<Entry>> {
     let found = EntryName::parse(name)
         .ok()
         .and_then(|name| config.entries.get(&name).cloned());
-    found.with_context(|| {
-        let near = config
-            .entries
-            .keys()
-            .map(|known| (strsim::jaro_winkler(name, known.as_str()), known))
-            .filter(|(likeness, _)| *likeness > 0.7)
-            .max_by(|one, other| one.0.total_cmp(&other.0));
-        match near {
-            Some((_, near)) => format!(
-                "there is no entry {name:?}; did you mean {:?}?",
-                near.as_str()
-            ),
-            None => format!(
-                "there is no entry {name:?} among the {} that are configured",
-                config.entries.len()
-            ),
-        }
+    found.with_context(|| match nearest_entry(name, config.entries.keys()) {
+        Some(near) => format!(
+            "there is no entry {name:?}; did you mean {:?}?",
+            near.as_str()
+        ),
+        None => format!(
+            "there is no entry {name:?} among the {} configured",
+            config.entries.len()
+        ),
     })
 }
 

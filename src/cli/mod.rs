@@ -5,6 +5,8 @@
     reason = "what stands above a command or flag is its help on a terminal, not markdown"
 )]
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,13 +14,15 @@ use std::process::ExitCode;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
-use crate::domain::Timestamp;
-use crate::telemetry::{self, Format};
+use crate::config::shown;
+use crate::os;
+use crate::telemetry::{self, Form, Format, Plain, plain};
 
 mod check;
 mod daemon;
 mod history;
 mod load;
+mod moment;
 mod next;
 mod sandbox;
 mod show;
@@ -75,7 +79,8 @@ struct Common {
         hide_env_values = true
     )]
     log_format: Format,
-    /// Also write the log into daily files in this directory, one of its own
+    /// Also write the log into daily files in this directory, one of its own; they are for the user and group of the
+    /// process alone (0640, or less by its umask)
     #[arg(
         long,
         value_name = "DIR",
@@ -84,7 +89,7 @@ struct Common {
         hide_env_values = true
     )]
     log_dir: Option<PathBuf>,
-    /// How many daily log files are kept
+    /// How many daily log files are kept; 0 keeps all of them
     #[arg(
         long,
         value_name = "N",
@@ -143,6 +148,7 @@ enum Command {
 /// # Errors
 /// Whatever stood in its way, to be printed once.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    os::keep_others_out();
     let Cli { common, command } = cli;
     match command {
         Command::Daemon(options) => daemon::run(&common, &options),
@@ -165,16 +171,65 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Standard output, buffered: a history has many lines.
-fn stdout() -> impl Write {
-    std::io::BufWriter::new(std::io::stdout().lock())
+fn stdout(form: Form) -> impl Write {
+    Plain::new(std::io::BufWriter::new(std::io::stdout().lock()), form)
 }
 
-fn parse_instant(text: &str) -> Result<Timestamp, String> {
-    chrono::DateTime::parse_from_rfc3339(text)
-        .map(|instant| instant.to_utc())
-        .map_err(|error| {
-            format!("{error}; write an instant as 2026-11-24T18:00:00Z or with an offset as +08:00")
-        })
+/// Standard error, for what a person is to know.
+fn stderr() -> impl Write {
+    Plain::new(std::io::stderr().lock(), Form::Text)
+}
+
+/// `1 error`, `2 entries`.
+fn count(number: usize, noun: &str) -> String {
+    match (number, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        (_, None) => format!("{number} {noun}s"),
+    }
+}
+
+/// JSON or text, as `--json` says.
+fn form(json: bool) -> Form {
+    match json {
+        true => Form::Json,
+        false => Form::Text,
+    }
+}
+
+/// The arguments of this process, or the exit code after help or an error was printed.
+///
+/// # Errors
+/// When there is nothing to run.
+pub fn parse() -> Result<Cli, ExitCode> {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return Ok(cli),
+        Err(error) => error,
+    };
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    let arguments: Vec<String> = std::env::args_os().map(text).collect();
+    let variables = std::env::vars_os()
+        .filter(|(name, _)| name.to_string_lossy().starts_with("PIPECRON_"))
+        .map(|(_, value)| text(value));
+    let is_odd = |text: &String| matches!(plain(text, Form::Text), Cow::Owned(_));
+    let error = if arguments.iter().any(is_odd) || variables.into_iter().any(|text| is_odd(&text)) {
+        // The message repeats what it does not understand, and would take the colours of that for its own.
+        let arguments = arguments.iter().map(|argument| shown(argument));
+        let error = Cli::try_parse_from(arguments).err().unwrap_or(error);
+        let _ = write!(stderr(), "{}", error.render());
+        error
+    } else {
+        let _ = error.print();
+        error
+    };
+    let code = u8::try_from(error.exit_code()).unwrap_or(1);
+    Err(ExitCode::from(code))
+}
+
+/// Prints the one error that ends a command.
+pub fn print_error(error: &anyhow::Error) {
+    // A closed stderr leaves only the exit code to tell of it.
+    let _ = writeln!(stderr(), "error: {}", shown(&format!("{error:#}")));
 }
 
 fn parse_duration(text: &str) -> Result<std::time::Duration, String> {

@@ -1,39 +1,44 @@
 //! `next`: the coming ticks of entries, or of a pattern of one's own.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use chrono::{DateTime, FixedOffset, TimeDelta};
+use anyhow::bail;
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{Common, load, parse_instant, stdout};
-use crate::domain::cron::ClockNote;
+use super::moment::{self, Meant, Moment, Towards, fixed_moment, local, moment, weekday_local};
+use super::{Common, form, load, stderr, stdout};
+use crate::config::{self, shown};
+use crate::domain::cron::{ClockNote, PatternError};
 use crate::domain::plan::spread_offset;
 use crate::domain::schedule::{Schedule, ScheduleError};
 use crate::domain::zone::Zone;
 use crate::domain::{Entry, Timestamp, after, rfc3339};
 use crate::os::Clock;
-use crate::os::zones::Zones;
 
 /// Arguments of `next`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     /// Entries to look at; all of them if none is named
-    #[arg(value_name = "ENTRY", conflicts_with_all = ["cron", "timezone"])]
+    #[arg(value_name = "ENTRY", conflicts_with = "cron")]
     entries: Vec<String>,
     /// A cron pattern to try, instead of entries
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     cron: Option<String>,
-    /// The IANA time zone of --cron [default: UTC]
-    #[arg(long, value_name = "TZ", requires = "cron", allow_hyphen_values = true)]
+    /// The IANA time zone of --cron, and of days and times in --at and --until; an entry has its own zone [default: UTC]
+    #[arg(long, value_name = "TZ", allow_hyphen_values = true)]
     timezone: Option<String>,
-    /// Ticks strictly later than this instant (RFC 3339) [default: now]
-    #[arg(long, value_name = "T", value_parser = parse_instant, allow_hyphen_values = true)]
-    at: Option<Timestamp>,
-    /// Only ticks up to this instant (RFC 3339)
-    #[arg(long, value_name = "T", value_parser = parse_instant, allow_hyphen_values = true)]
-    until: Option<Timestamp>,
+    /// Ticks strictly later than this: an instant (2026-11-24T18:00:00Z), a day (2026-11-24: its start) or a date and time
+    /// (2026-11-24T18:00), in UTC or --timezone [default: now]
+    #[arg(long, value_name = "T", value_parser = fixed_moment, allow_hyphen_values = true)]
+    at: Option<Moment>,
+    /// Only ticks up to this: a time as for --at (of a day its start), or a duration from there (24h, 7d)
+    #[arg(long, value_name = "T", value_parser = moment, allow_hyphen_values = true)]
+    until: Option<Moment>,
     /// How many ticks of each entry, or of the pattern [default: 5, or 1 if no entry is named]
     #[arg(short = 'n', long = "count", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: Option<u32>,
@@ -43,11 +48,42 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
-    let at = options.at.unwrap_or_else(|| Clock::system().now());
-    match &options.cron {
-        Some(pattern) => of_pattern(pattern, at, options),
-        None => of_entries(common, at, options),
+    let now = Clock::system().now();
+    if let Some(pattern) = &options.cron {
+        return of_pattern(pattern, now, options);
     }
+    let moments = [options.at, options.until];
+    let is_used = moments.iter().flatten().any(|moment| moment.needs_zone());
+    if options.timezone.is_some() && !is_used {
+        bail!(
+            "--timezone would do nothing: it is the zone of --cron, and of days and times in --at and --until; the ticks of \
+             entries are shown in their own zones"
+        );
+    }
+    let meant = Meant::new(options.timezone.as_deref())?;
+    of_entries(common, span(options, &meant, now)?, options)
+}
+
+/// The stretch of time that is looked at.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    /// Ticks are later than this.
+    at: Timestamp,
+    /// And not later than this.
+    until: Option<Timestamp>,
+}
+
+fn span(options: &Options, meant: &Meant, now: Timestamp) -> std::io::Result<Stretch> {
+    let at = match options.at {
+        Some(at) => meant.read("--at", at, now, Towards::Future)?,
+        None => now,
+    };
+    let until = options.until;
+    let until = until.map(|until| meant.read("--until", until, at, Towards::Future));
+    Ok(Stretch {
+        at,
+        until: until.transpose()?,
+    })
 }
 
 /// What is wrong with a pattern or zone: message, field, span.
@@ -57,10 +93,21 @@ struct Wrong {
     span: Option<[usize; 2]>,
 }
 
-fn of_pattern(pattern: &str, at: Timestamp, options: &Options) -> anyhow::Result<ExitCode> {
-    let mut out = stdout();
-    let schedule = match schedule(pattern, options.timezone.as_deref().unwrap_or("UTC")) {
-        Ok(schedule) => schedule,
+fn of_pattern(pattern: &str, now: Timestamp, options: &Options) -> anyhow::Result<ExitCode> {
+    let mut out = stdout(form(options.json));
+    if pattern.trim().eq_ignore_ascii_case("@manually") {
+        if options.json {
+            writeln!(out, "{}", json!({ "next": [] }))?;
+        } else {
+            writeln!(
+                stderr(),
+                "@manually is never due: an entry with it starts by hand alone, by `pipecron trigger ENTRY`"
+            )?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (meant, schedule) = match schedule(pattern, options.timezone.as_deref()) {
+        Ok(read) => read,
         Err(wrong) if options.json => {
             let Wrong {
                 message,
@@ -75,30 +122,17 @@ fn of_pattern(pattern: &str, at: Timestamp, options: &Options) -> anyhow::Result
             return Ok(ExitCode::FAILURE);
         }
         Err(wrong) => {
-            let mut err = std::io::stderr().lock();
-            writeln!(err, "error: {}", wrong.message)?;
-            if let Some([start, end]) = wrong.span {
-                let before = pattern.get(..start).map_or(0, |text| text.chars().count());
-                let marked = pattern
-                    .get(start..end)
-                    .map_or(0, |text| text.chars().count())
-                    .max(1);
-                writeln!(
-                    err,
-                    "  {pattern}\n  {}{}",
-                    " ".repeat(before),
-                    "^".repeat(marked)
-                )?;
-            }
+            print_wrong(pattern, &wrong)?;
             return Ok(ExitCode::FAILURE);
         }
     };
-    let ticks = ticks(&schedule, at, options.until, options.count.unwrap_or(5));
+    let ticks = ticks(
+        &schedule,
+        span(options, &meant, now)?,
+        options.count.unwrap_or(5),
+    );
     if options.json {
-        let next: Vec<String> = ticks
-            .iter()
-            .map(|tick| local(schedule.zone(), *tick))
-            .collect();
+        let next: Vec<String> = ticks.map(|tick| local(schedule.zone(), tick)).collect();
         writeln!(out, "{}", json!({ "next": next }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -107,53 +141,79 @@ fn of_pattern(pattern: &str, at: Timestamp, options: &Options) -> anyhow::Result
             .clock_note(tick)
             .map(|note| clock_words(note, schedule.zone()))
             .unwrap_or_default();
-        writeln!(
-            out,
-            "{}  {}  {note}",
-            weekday_local(schedule.zone(), tick),
-            rfc3339(tick)
-        )?;
+        let local = weekday_local(schedule.zone(), tick);
+        let line = format!("{local}  {}  {note}", rfc3339(tick));
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn schedule(pattern: &str, zone: &str) -> Result<Schedule, Wrong> {
-    let zones = Zones::load();
-    let zone = zones.get(zone).ok_or_else(|| {
-        let names = zones.names();
-        let near = crate::config::nearest(zone, names.iter().map(String::as_str));
-        let hint = near.map_or_else(
-            || "write an IANA name such as Europe/Berlin".to_owned(),
-            |near| format!("did you mean {near}?"),
-        );
-        Wrong {
-            message: format!("unknown time zone {zone:?}; {hint}"),
+/// Prints what is wrong, and the pattern with the place marked.
+fn print_wrong(pattern: &str, wrong: &Wrong) -> std::io::Result<()> {
+    let mut err = stderr();
+    writeln!(err, "error: {}", shown(&wrong.message))?;
+    if let Some([start, end]) = wrong.span {
+        let width = |piece: Option<&str>| piece.map_or(0, |piece| shown(piece).chars().count());
+        let before = width(pattern.get(..start));
+        let marked = width(pattern.get(start..end)).max(1);
+        writeln!(
+            err,
+            "  {}\n  {}{}",
+            shown(pattern),
+            " ".repeat(before),
+            "^".repeat(marked)
+        )?;
+    }
+    Ok(())
+}
+
+fn schedule(pattern: &str, zone: Option<&str>) -> Result<(Meant, Schedule), Wrong> {
+    let of_zone = |message: String| Wrong {
+        message,
+        field: Some("timezone".to_owned()),
+        span: None,
+    };
+    let meant = Meant {
+        zone: moment::zone(zone.unwrap_or("UTC")).map_err(of_zone)?,
+        given: zone.is_some(),
+    };
+    let of_pattern = |error: &PatternError| match config::zone_prefix(pattern) {
+        Some(prefix) => Wrong {
+            message: format!(
+                "the time zone stands beside the pattern, not in it; write --timezone {} --cron '{}'",
+                prefix.zone, prefix.rest
+            ),
             field: Some("timezone".to_owned()),
-            span: None,
-        }
-    })?;
-    Schedule::parse(&[pattern], zone).map_err(|error| match error {
-        ScheduleError::Patterns(mut errors) if !errors.is_empty() => {
-            let (_, error) = errors.swap_remove(0);
-            Wrong {
-                message: error.to_string(),
-                field: error.field.map(|field| field.name().to_owned()),
-                span: Some([error.span.start, error.span.end]),
+            span: Some([prefix.piece.start, prefix.piece.end]),
+        },
+        None => Wrong {
+            message: PatternError {
+                message: config::pattern_help(error),
+                ..error.clone()
             }
-        }
-        other @ (ScheduleError::Patterns(_)
-        | ScheduleError::NoPattern
-        | ScheduleError::TooMany(_)) => Wrong {
+            .to_string(),
+            field: error.field.map(|field| field.name().to_owned()),
+            span: Some([error.span.start, error.span.end]),
+        },
+    };
+    match Schedule::parse(&[pattern], meant.zone.clone()) {
+        Ok(schedule) => Ok((meant, schedule)),
+        Err(ScheduleError::Patterns(errors)) if !errors.is_empty() => Err(of_pattern(&errors[0].1)),
+        Err(
+            other @ (ScheduleError::Patterns(_)
+            | ScheduleError::NoPattern
+            | ScheduleError::TooMany(_)),
+        ) => Err(Wrong {
             message: other.to_string(),
             field: None,
             span: None,
-        },
-    })
+        }),
+    }
 }
 
-fn of_entries(common: &Common, at: Timestamp, options: &Options) -> anyhow::Result<ExitCode> {
+fn of_entries(common: &Common, stretch: Stretch, options: &Options) -> anyhow::Result<ExitCode> {
     let config = load::config_or_problems(common, &Clock::system())?;
-    let entries: Vec<Arc<Entry>> = if options.entries.is_empty() {
+    let mut entries: Vec<Arc<Entry>> = if options.entries.is_empty() {
         config.entries.values().cloned().collect()
     } else {
         options
@@ -162,50 +222,75 @@ fn of_entries(common: &Common, at: Timestamp, options: &Options) -> anyhow::Resu
             .map(|name| load::entry(&config, name))
             .collect::<Result<_, _>>()?
     };
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    entries.dedup_by(|one, other| one.name == other.name);
     let each = options
         .count
         .unwrap_or(if options.entries.is_empty() { 1 } else { 5 });
-    let mut rows: Vec<Row> = entries
+    let (mut lines, silent): (Vec<_>, Vec<_>) = entries
         .iter()
-        .flat_map(|entry| rows_of(entry, at, options.until, each))
+        .map(|entry| (entry, rows_of(entry, stretch, each).peekable()))
+        .map(|(entry, mut rows)| (entry, rows.peek().is_some().then_some(rows)))
+        .partition(|(_, rows)| rows.is_some());
+    let width = lines.iter().map(|(entry, _)| entry.name.as_str().len());
+    let width = width.max().unwrap_or(0);
+    let mut rows: Vec<_> = lines
+        .iter_mut()
+        .filter_map(|(_, rows)| rows.as_mut())
         .collect();
-    rows.sort_by(|one, other| (one.due, &one.entry.name).cmp(&(other.due, &other.entry.name)));
-    let mut out = stdout();
-    let width = rows
-        .iter()
-        .map(|row| row.entry.name.as_str().len())
-        .max()
-        .unwrap_or(0);
-    for row in &rows {
-        if options.json {
-            writeln!(out, "{}", row.json())?;
-        } else {
-            let local = weekday_local(row.schedule.zone(), row.due);
-            let name = row.entry.name.as_str();
-            let line = format!(
-                "{name:width$}  {local} {}  {}  {}",
-                row.schedule.zone().name(),
-                rfc3339(row.due),
-                row.note()
-            );
-            writeln!(out, "{}", line.trim_end())?;
-        }
-    }
-    let silent = entries
-        .iter()
-        .filter(|entry| !rows.iter().any(|row| row.entry.name == entry.name));
-    for entry in silent {
-        writeln!(
-            std::io::stderr(),
-            "{}: {}",
-            entry.name,
-            why_silent(entry, at, options.until)
-        )?;
+    let mut out = stdout(form(options.json));
+    merge(&mut rows, |row| {
+        print_row(&mut out, row, width, options.json)
+    })?;
+    out.flush()?;
+    for (entry, _) in silent {
+        let why = why_silent(entry, stretch);
+        writeln!(stderr(), "{}: {why}", entry.name)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn why_silent(entry: &Entry, at: Timestamp, until: Option<Timestamp>) -> String {
+/// Hands on the rows of all, in the order of time and then of the lists. Of each list one row is held at a time, so that
+/// neither many entries nor many ticks take memory.
+fn merge<'e>(
+    lists: &mut [impl Iterator<Item = Row<'e>>],
+    mut take: impl FnMut(&Row<'e>) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut heads: Vec<Option<Row<'e>>> = lists.iter_mut().map(Iterator::next).collect();
+    let due = |head: &Option<Row<'e>>| head.as_ref().map(|row| row.due);
+    let mut order: BinaryHeap<Reverse<(Timestamp, usize)>> = heads
+        .iter()
+        .enumerate()
+        .filter_map(|(index, head)| Some(Reverse((due(head)?, index))))
+        .collect();
+    while let Some(Reverse((_, index))) = order.pop() {
+        let (Some(head), Some(list)) = (heads.get_mut(index), lists.get_mut(index)) else {
+            continue;
+        };
+        if let Some(row) = std::mem::replace(head, list.next()) {
+            take(&row)?;
+        }
+        order.extend(due(head).map(|due| Reverse((due, index))));
+    }
+    Ok(())
+}
+
+fn print_row(out: &mut impl Write, row: &Row<'_>, width: usize, json: bool) -> std::io::Result<()> {
+    if json {
+        return writeln!(out, "{}", row.json());
+    }
+    let local = weekday_local(row.schedule.zone(), row.due);
+    let name = row.entry.name.as_str();
+    let line = format!(
+        "{name:width$}  {local} {}  {}  {}",
+        row.schedule.zone().name(),
+        rfc3339(row.due),
+        row.note()
+    );
+    writeln!(out, "{}", line.trim_end())
+}
+
+fn why_silent(entry: &Entry, Stretch { at, until }: Stretch) -> String {
     match (entry.enabled, &entry.schedule, entry.not_after) {
         (false, _, _) => "not enabled".to_owned(),
         (true, None, _) => "starts only by hand (@manually)".to_owned(),
@@ -256,58 +341,30 @@ impl Row<'_> {
     }
 }
 
-fn rows_of(entry: &Entry, at: Timestamp, until: Option<Timestamp>, count: u32) -> Vec<Row<'_>> {
-    let Some(schedule) = entry.schedule.as_ref().filter(|_| entry.enabled) else {
-        return Vec::new();
-    };
-    let begin = entry
-        .not_before
-        .map_or(at, |begin| at.max(begin - TimeDelta::microseconds(1)));
-    let end = match (until, entry.not_after) {
+fn rows_of(entry: &Entry, stretch: Stretch, count: u32) -> impl Iterator<Item = Row<'_>> {
+    let schedule = entry.schedule.as_ref().filter(|_| entry.enabled);
+    let at = entry.not_before.map_or(stretch.at, |begin| {
+        stretch.at.max(begin - TimeDelta::microseconds(1))
+    });
+    let until = match (stretch.until, entry.not_after) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     };
-    ticks(schedule, begin, end, count)
-        .into_iter()
-        .map(|due| Row {
+    schedule.into_iter().flat_map(move |schedule| {
+        let row = move |due| Row {
             entry,
             schedule,
             due,
-        })
-        .collect()
+        };
+        ticks(schedule, Stretch { at, until }, count).map(row)
+    })
 }
 
-fn ticks(
-    schedule: &Schedule,
-    at: Timestamp,
-    until: Option<Timestamp>,
-    count: u32,
-) -> Vec<Timestamp> {
+fn ticks(schedule: &Schedule, stretch: Stretch, count: u32) -> impl Iterator<Item = Timestamp> {
     let next = |tick: &Timestamp| schedule.next_after(*tick);
-    std::iter::successors(schedule.next_after(at), next)
-        .take_while(|tick| until.is_none_or(|until| *tick <= until))
+    std::iter::successors(schedule.next_after(stretch.at), next)
+        .take_while(move |tick| stretch.until.is_none_or(|until| *tick <= until))
         .take(usize::try_from(count).unwrap_or(usize::MAX))
-        .collect()
-}
-
-fn with_offset(zone: &Zone, instant: Timestamp) -> Option<DateTime<FixedOffset>> {
-    let offset = FixedOffset::east_opt(zone.stretch_at(instant.timestamp()).offset)?;
-    Some(instant.with_timezone(&offset))
-}
-
-/// RFC 3339 with the zone's own offset. An offset with seconds (local mean times long ago) cannot be written so; it is
-/// given in UTC.
-fn local(zone: &Zone, instant: Timestamp) -> String {
-    match with_offset(zone, instant) {
-        Some(local) if local.offset().local_minus_utc() % 60 == 0 => local.to_rfc3339(),
-        Some(_) | None => rfc3339(instant),
-    }
-}
-
-fn weekday_local(zone: &Zone, instant: Timestamp) -> String {
-    zone.local(instant)
-        .format("%a %Y-%m-%d %H:%M:%S")
-        .to_string()
 }
 
 fn clock_words(note: ClockNote, zone: &Zone) -> String {
@@ -342,5 +399,80 @@ fn clock_words(note: ClockNote, zone: &Zone) -> String {
                 local(zone, first)
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::cron::CronPattern;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn ticks_are_merged_in_order_and_only_as_far_as_they_are_taken() {
+        let config = {
+            let text = (0..3)
+                .map(|entry| {
+                    format!(
+                        "  e{entry}: {{ cron: \"{} * * * *\", project_id: {id}, pipeline_id: {id} }}\n",
+                        ["0", "*/30", "15"][entry],
+                        id = "54f90b75fc1447b1b65e8d3a9f77923d",
+                    )
+                })
+                .collect::<String>();
+            let file = config::SourceFile {
+                path: "a.yaml".to_owned(),
+                text: format!("accounts: {{ main: {{ region: cn-north-4 }} }}\nschedules:\n{text}"),
+            };
+            let world = config::World {
+                zone: &|_| None,
+                zone_names: &[],
+                now: at("2026-11-24T00:00:00Z"),
+            };
+            config::parse(&[file], &world).config.unwrap()
+        };
+        let stretch = Stretch {
+            at: at("2026-11-24T00:00:00Z"),
+            until: None,
+        };
+        let mut lists: Vec<_> = config
+            .entries
+            .values()
+            .map(|entry| rows_of(entry, stretch, u32::MAX))
+            .collect();
+        let mut taken = Vec::new();
+        // Each list is as good as endless: whoever collects them first does not come back.
+        let ended = merge(&mut lists, |row| {
+            taken.push(format!("{} {}", row.due.format("%H:%M"), row.entry.name));
+            match taken.len() {
+                6 => Err(std::io::ErrorKind::BrokenPipe.into()),
+                _ => Ok(()),
+            }
+        });
+        assert_eq!(
+            ended.map_err(|error| error.kind()),
+            Err(std::io::ErrorKind::BrokenPipe)
+        );
+        assert_eq!(
+            taken,
+            [
+                "00:15 e2", "00:30 e1", "01:00 e0", "01:00 e1", "01:15 e2", "01:30 e1"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_zone_in_a_pattern_is_pointed_at() {
+        let wrong = |pattern: &str| schedule(pattern, None).map(|_| ()).unwrap_err();
+        let zoned = wrong(" TZ=Asia/Shanghai 0 2 * * *");
+        assert_eq!(zoned.span, Some([1, 17]));
+        assert_eq!(zoned.field.as_deref(), Some("timezone"));
+        let plain = wrong("0 25 * * *");
+        let error = CronPattern::parse("0 25 * * *").unwrap_err();
+        assert_eq!(plain.message, error.to_string());
+        assert_eq!(plain.field.as_deref(), Some("hour"));
     }
 }

@@ -11,12 +11,12 @@ use tracing::info;
 use super::daemon::events;
 use super::{Common, load, parse_duration, stdout};
 use crate::daemon::Event;
-use crate::sandbox::{FaultRule, Sandbox, Settings};
-use crate::telemetry;
+use crate::sandbox::{FaultRule, Sandbox, Settings, faults_manual};
+use crate::telemetry::{self, Form};
 
 /// Arguments of `sandbox`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = FAULTS)]
+#[command(after_help = manual())]
 pub(super) struct Options {
     /// Where to listen: an address of this machine; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
@@ -32,12 +32,19 @@ pub(super) struct Options {
     seed: Option<u64>,
 }
 
-const FAULTS: &str = "\
-Faults are written as NAME[=VALUE][,on=CALL][,pipeline=ID][,skip=N][,next=N][,chance=P], for example:
-  lost=reset,next=2      the run is started, but the answer is lost, twice
-  status=503,chance=0.1  one start in ten is answered 503; on=any for every call
-While it runs they can be changed: POST a rule to /sandbox/faults, DELETE /sandbox/faults; GET /sandbox/runs lists all runs.
-It prints how to use it to stdout, and its log to stderr.";
+fn manual() -> String {
+    format!(
+        "{}\n\
+         For example:\n\
+         \x20 lost=reset,next=2       the run is started, but the answer is lost, twice\n\
+         \x20 status=503,chance=0.1   one start in ten is answered 503\n\
+         \n\
+         While it runs they can be changed: POST rules to /sandbox/faults, as text (one a line) or\n\
+         JSON; DELETE /sandbox/faults forgets them; GET /sandbox/runs lists all runs.\n\
+         It prints how to use it to stdout, and its log to stderr.",
+        faults_manual()
+    )
+}
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
     let _logging = telemetry::set_up(&common.logging())?;
@@ -57,7 +64,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
             "a stand-in for CodeArts answers on {} ; nothing leaves this machine",
             sandbox.base_url()
         );
-        let mut out = stdout();
+        let mut out = stdout(Form::Text);
         write!(out, "{}", sandbox.guide())?;
         out.flush()?;
         drop(out);
@@ -66,8 +73,11 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
                 Some(Event::Reload { .. }) => {}
                 Some(Event::Stop { by }) => {
                     info!(
-                        "stopping, asked by {by}; {} runs were started",
-                        sandbox.runs().len()
+                        "stopping, asked by {by}; {} started",
+                        match sandbox.runs().len() {
+                            1 => "1 run was".to_owned(),
+                            runs => format!("{runs} runs were"),
+                        }
                     );
                     break;
                 }

@@ -7,17 +7,22 @@ use anyhow::bail;
 use serde_json::json;
 
 use super::history::tick_json;
-use super::{Common, load, stdout};
-use crate::domain::{Attempt, TickId, TickState, rfc3339};
-use crate::ledger::{HistoryQuery, Ledger, Story};
+use super::load::EntryZones;
+use super::moment::weekday_local;
+use super::{Common, form, load, stdout};
+use crate::config::shown;
+use crate::domain::zone::Zone;
+use crate::domain::{Attempt, EntryName, TickId, TickState, Timestamp, rfc3339};
+use crate::ledger::{HistoryQuery, Ledger, SqliteLedger, Story};
 
 /// Arguments of `show`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 the tick is shown; 1 the ledger has no such tick.")]
 pub(super) struct Options {
     /// The tick's id, as `history` and the log write it: nightly-web@2026-11-24T18:00:00Z
     #[arg(value_name = "TICK")]
     tick: String,
-    /// Print one JSON object
+    /// Print one JSON object; its times are UTC
     #[arg(long)]
     json: bool,
 }
@@ -26,24 +31,9 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
     let ledger = load::ledger_to_read(common)?;
     let runtime = load::runtime()?;
     let Some(story) = runtime.block_on(ledger.story(TickId::from_text(&options.tick)))? else {
-        let latest = runtime.block_on(ledger.history(HistoryQuery {
-            limit: Some(500),
-            ..HistoryQuery::default()
-        }))?;
-        let near =
-            crate::config::nearest(&options.tick, latest.iter().map(|tick| tick.id.as_str()));
-        match near {
-            Some(near) => bail!(
-                "there is no tick {:?} in the ledger; did you mean {near}?",
-                options.tick
-            ),
-            None => bail!(
-                "there is no tick {:?} in the ledger; `pipecron history` lists them",
-                options.tick
-            ),
-        }
+        bail!(runtime.block_on(no_such_tick(&ledger, &options.tick))?);
     };
-    let mut out = stdout();
+    let mut out = stdout(form(options.json));
     if options.json {
         let mut object = tick_json(&story.tick);
         object["request"] = json!(story.tick.request);
@@ -55,10 +45,83 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
             .collect();
         writeln!(out, "{object}")?;
     } else {
-        tell(&mut out, &story)?;
+        let zones = runtime.block_on(EntryZones::find(common, &ledger));
+        let times = Times(zones.of(&story.tick.entry));
+        tell(&mut out, &story, &times)?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Ticks among which the one that was meant is looked for.
+const NEAREST_FROM_MAX: u32 = 500;
+
+async fn no_such_tick(ledger: &SqliteLedger, text: &str) -> anyhow::Result<String> {
+    // Somebody who names an entry wants to see its newest tick, most likely.
+    let entry = EntryName::parse(text.split('@').next().unwrap_or_default());
+    if let Ok(entry) = entry {
+        let query = HistoryQuery {
+            entries: vec![entry.clone()],
+            limit: Some(NEAREST_FROM_MAX),
+            ..HistoryQuery::default()
+        };
+        let ticks = ledger.history(query).await?;
+        let near = match text.contains('@') {
+            true => crate::config::nearest(text, ticks.iter().map(|tick| tick.id.as_str())),
+            false => ticks.first().map(|tick| tick.id.as_str()),
+        };
+        if let Some(near) = near {
+            return Ok(format!(
+                "there is no tick {text:?} in the ledger; did you mean {near}? `pipecron history {entry}` lists those of the entry"
+            ));
+        }
+    }
+    let query = HistoryQuery {
+        limit: Some(NEAREST_FROM_MAX),
+        ..HistoryQuery::default()
+    };
+    let latest = ledger.history(query).await?;
+    let near = crate::config::nearest(text, latest.iter().map(|tick| tick.id.as_str()));
+    let near = near.map_or_else(
+        || "`pipecron history` lists them".to_owned(),
+        |near| format!("did you mean {near}?"),
+    );
+    Ok(format!("there is no tick {text:?} in the ledger; {near}"))
+}
+
+/// How times are shown: in UTC, and beside it as the clock of the entry's zone shows them.
+struct Times<'z>(Option<&'z Zone>);
+
+impl Times<'_> {
+    /// With the day and the zone: `2026-11-24T18:00:00Z  Wed 2026-11-25 02:00:00 Asia/Shanghai`.
+    fn whole(&self, instant: Timestamp) -> String {
+        match self.0 {
+            None => rfc3339(instant),
+            Some(zone) => format!(
+                "{}  {} {}",
+                rfc3339(instant),
+                weekday_local(zone, instant),
+                zone.name()
+            ),
+        }
+    }
+
+    /// Within a sentence.
+    fn within(&self, instant: Timestamp) -> String {
+        match self.0 {
+            None => rfc3339(instant),
+            Some(zone) => format!("{} ({})", rfc3339(instant), weekday_local(zone, instant)),
+        }
+    }
+
+    /// At the head of a line of a list, whose widths are the same.
+    fn head(&self, instant: Timestamp) -> String {
+        let utc = format!("{:24}", rfc3339(instant));
+        match self.0 {
+            None => utc,
+            Some(zone) => format!("{utc}  {}", zone.local(instant).format("%H:%M:%S")),
+        }
+    }
 }
 
 fn attempt_json(attempt: &Attempt) -> serde_json::Value {
@@ -75,58 +138,70 @@ fn attempt_json(attempt: &Attempt) -> serde_json::Value {
     })
 }
 
-fn tell(out: &mut impl Write, story: &Story) -> std::io::Result<()> {
+fn tell(out: &mut impl Write, story: &Story, times: &Times<'_>) -> std::io::Result<()> {
     let tick = &story.tick;
     let state = match tick.state {
-        TickState::Waiting { not_before } => format!("waiting, not before {}", rfc3339(not_before)),
-        TickState::Sent { at } => format!("sent at {}, not answered yet", rfc3339(at)),
+        TickState::Waiting { not_before } => {
+            format!("waiting, not before {}", times.within(not_before))
+        }
+        TickState::Sent { at } => format!("sent at {}, not answered yet", times.within(at)),
         TickState::Doubtful { look_at } => {
             format!(
                 "doubtful: its run is looked for, next at {}",
-                rfc3339(look_at)
+                times.within(look_at)
             )
         }
-        TickState::Running { since } => format!("running since {}", rfc3339(since)),
-        TickState::Ended { reason, at } => format!("ended at {}: {}", rfc3339(at), reason.name()),
+        TickState::Running { since } => format!("running since {}", times.within(since)),
+        TickState::Ended { reason, at } => {
+            format!("ended at {}: {}", times.within(at), reason.name())
+        }
     };
-    writeln!(out, "tick      {}", tick.id)?;
+    writeln!(out, "tick      {}", shown(tick.id.as_str()))?;
     writeln!(out, "entry     {}", tick.entry)?;
-    writeln!(out, "due       {}", rfc3339(tick.due))?;
-    writeln!(out, "deadline  {}", rfc3339(tick.deadline))?;
+    writeln!(out, "due       {}", times.whole(tick.due))?;
+    writeln!(out, "deadline  {}", times.whole(tick.deadline))?;
     writeln!(out, "state     {state}")?;
     writeln!(out, "account   {}", tick.account)?;
-    writeln!(out, "project   {}", tick.request.project_id)?;
-    writeln!(out, "pipeline  {}", tick.request.pipeline_id)?;
+    writeln!(out, "project   {}", shown(&tick.request.project_id))?;
+    writeln!(out, "pipeline  {}", shown(&tick.request.pipeline_id))?;
     if let Some(run) = &tick.run {
-        writeln!(out, "run       {}", run.id)?;
+        writeln!(out, "run       {}", shown(&run.id))?;
         if let Some(queue) = &run.queue_id {
-            writeln!(out, "queue     {queue}")?;
+            writeln!(out, "queue     {}", shown(queue))?;
+        }
+        if let Some(outcome) = &run.outcome {
+            writeln!(out, "outcome   {}", shown(outcome))?;
         }
     }
     if !story.attempts.is_empty() {
         writeln!(out, "\nattempts")?;
     }
     for attempt in &story.attempts {
-        writeln!(
-            out,
-            "  {}  {}  {}",
-            attempt.number,
-            rfc3339(attempt.sent_at),
-            answer_words(attempt)
-        )?;
+        let (number, sent_at) = (attempt.number, times.head(attempt.sent_at));
+        let answer = shown(&answer_words(attempt));
+        writeln!(out, "  {number}  {sent_at}  {answer}")?;
     }
     writeln!(out, "\nstory")?;
     for (at, note) in &story.notes {
-        writeln!(out, "  {}  {note}", rfc3339(*at))?;
+        writeln!(out, "  {}  {}", times.head(*at), shown(note))?;
     }
     Ok(())
 }
 
+/// The answer in a few words. A message that begins with the status says it once.
 fn answer_words(attempt: &Attempt) -> String {
     let Some(answer) = &attempt.answer else {
         return "no answer recorded".to_owned();
     };
     let status = answer.status.map(|status| format!("HTTP {status}"));
+    let rest = status
+        .as_ref()
+        .and_then(|status| answer.message.strip_prefix(status));
+    let message = match (rest, &answer.code) {
+        (None, _) | (Some(_), None) => answer.message.as_str(),
+        (Some(rest), Some(_)) => rest.trim_start_matches([':', ',', ' ']),
+    };
+    let status = status.filter(|_| rest.is_none() || answer.code.is_some());
     let request = answer
         .request_id
         .as_ref()
@@ -135,7 +210,7 @@ fn answer_words(attempt: &Attempt) -> String {
         Some(answer.kind.name()),
         status.as_deref(),
         answer.code.as_deref(),
-        Some(&answer.message),
+        Some(message),
         request.as_deref(),
     ];
     words

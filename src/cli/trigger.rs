@@ -9,16 +9,16 @@ use anyhow::{Context, bail};
 
 use super::daemon::{events, sandboxed, start_sandbox};
 use super::history::tick_json;
-use super::{Common, load, stdout};
+use super::{Common, form, load, stderr, stdout};
 use crate::codearts::http::{self, Client};
 use crate::codearts::{Start, secret_variables};
-use crate::config::Config;
+use crate::config::{Config, shown};
 use crate::daemon::{Daemon, Parts};
 use crate::domain::request::{Variable, VariableValue};
 use crate::domain::{Entry, RunRequest, TickId, Timestamp};
 use crate::ledger::{Ledger, LedgerError, sqlite::SqliteLedger};
 use crate::os::{self, Clock};
-use crate::telemetry;
+use crate::telemetry::{self, Form, plain};
 
 /// Arguments of `trigger`.
 #[derive(Debug, clap::Args)]
@@ -53,25 +53,19 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
     let config = load::config_or_problems(common, &clock)?;
     let entry = load::entry(&config, &options.entry)?;
     let request = with_variables(&entry.request, &options.variables)?;
+    // The daemon waits for a secret to appear; a person who waits at a terminal is told at once.
+    let missing = missing_secrets(common, &config, &entry, &request, &clock);
     if options.dry_run {
+        for why in &missing {
+            writeln!(
+                stderr(),
+                "warning: this request cannot be sent from here now: {why}"
+            )?;
+        }
         return dry_run(common, options, config, &entry, request, clock.now());
     }
-    if !common.sandbox {
-        // The daemon waits for a secret to appear; a person who waits at a terminal is told at once.
-        let mut only = (*entry).clone();
-        only.request = request.clone();
-        let account = config.accounts.get_key_value(&entry.account);
-        let mine = Config {
-            accounts: account
-                .map(|(name, account)| (name.clone(), account.clone()))
-                .into_iter()
-                .collect(),
-            entries: [(entry.name.clone(), Arc::new(only))].into(),
-        };
-        let missing = load::missing_secrets(&mine, &Client::new(&mine.accounts, clock.clone()));
-        if !missing.is_empty() {
-            bail!("nothing was sent: {}", missing.join("; "));
-        }
+    if !missing.is_empty() {
+        bail!("nothing was sent: {}", missing.join("; "));
     }
     let _logging = telemetry::set_up(&common.logging())?;
     let path = load::ledger_path(common)?;
@@ -110,10 +104,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
                 .await?,
         )
     })?;
-    let mut out = stdout();
+    let mut out = stdout(form(options.json));
     match (options.json, &outcome.run) {
         (true, _) => writeln!(out, "{}", tick_json(&outcome))?,
-        (false, Some(run)) => writeln!(out, "{}", run.id)?,
+        (false, Some(run)) => writeln!(out, "{}", shown(&run.id))?,
         (false, None) => {}
     }
     out.flush()?;
@@ -122,12 +116,36 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
     }
     if !outcome.state.is_ended() {
         writeln!(
-            std::io::stderr(),
+            stderr(),
             "{} has no run yet; a daemon on this ledger will go on with it",
             outcome.id
         )?;
     }
     Ok(ExitCode::FAILURE)
+}
+
+/// Which secrets of the account and of the request cannot be read now; none is needed in the sandbox.
+fn missing_secrets(
+    common: &Common,
+    config: &Config,
+    entry: &Entry,
+    request: &RunRequest,
+    clock: &Clock,
+) -> Vec<String> {
+    if common.sandbox {
+        return Vec::new();
+    }
+    let mut only = entry.clone();
+    only.request = request.clone();
+    let account = config.accounts.get_key_value(&entry.account);
+    let mine = Config {
+        accounts: account
+            .map(|(name, account)| (name.clone(), account.clone()))
+            .into_iter()
+            .collect(),
+        entries: [(entry.name.clone(), Arc::new(only))].into(),
+    };
+    load::missing_secrets(&mine, &Client::new(&mine.accounts, clock.clone()))
 }
 
 /// The entry's request with these variables in place of those of the same name, or after the others.
@@ -189,16 +207,18 @@ fn dry_run(
         marker: crate::domain::marker(&ledger_id, &id),
     };
     let request = http::dry_run(&start, account, now).context("the request cannot be made")?;
-    let shown = request.to_json();
-    let mut out = stdout();
+    let whole = request.to_json();
+    let mut out = stdout(form(options.json));
     if options.json {
-        writeln!(out, "{shown}")?;
+        writeln!(out, "{whole}")?;
     } else {
-        writeln!(out, "{} {}", request.method, request.url)?;
+        writeln!(out, "{} {}", request.method, shown(&request.url))?;
         for (name, value) in &request.headers {
-            writeln!(out, "{name}: {value}")?;
+            writeln!(out, "{name}: {}", shown(value))?;
         }
-        writeln!(out, "\n{:#}", shown["body"])?;
+        // In a text as well it is JSON that somebody may copy.
+        let body = format!("{:#}", whole["body"]);
+        writeln!(out, "\n{}", plain(&body, Form::Json))?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)

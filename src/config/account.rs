@@ -188,6 +188,8 @@ struct Keys {
     connect_timeout: Option<Duration>,
     request_timeout: Option<Duration>,
     settle: Option<Duration>,
+    /// Whether there may be more, in something that was refused.
+    lacks: bool,
 }
 
 /// Checks what stands under an account's name.
@@ -201,12 +203,19 @@ pub(super) fn read(
     match value.shape() {
         Shape::Mapping(mapping) => {
             for pair in mapping.pairs(&mut check.findings) {
+                if pair.key == "credentials" && pair.value.is_null() {
+                    let message = "`credentials` has no value, so the SDKs' chain is used";
+                    let help = "write them below it; or, if the chain is meant (environment, profile, metadata), remove the key";
+                    check.report(Finding::warning(Kind::Idle, pair.key_at, message).help(help));
+                }
                 // A secret that stands one level too high is still a secret.
                 if credentials::KEYS.known.contains(&pair.key) {
                     check.hide(pair.value);
                 }
             }
-            for pair in check.keys(mapping, &KEYS) {
+            let pairs = check.keys(mapping, &KEYS);
+            keys.lacks = check.lacks;
+            for pair in pairs {
                 keys.take(check, pair.key, pair.value);
             }
         }
@@ -271,6 +280,7 @@ fn finish(check: &mut Check<'_>, name: &AccountName, name_at: At, keys: Keys) ->
             }
             known.map(str::to_owned)
         }
+        (None, None) if keys.lacks => None,
         (None, None) => {
             let message = format!(
                 "the account {} has neither `region` nor `endpoint`",
@@ -291,6 +301,7 @@ fn finish(check: &mut Check<'_>, name: &AccountName, name_at: At, keys: Keys) ->
     };
     if let (Some((Some(Credentials::Password { project: None, .. }), at)), None) =
         (&keys.credentials, region)
+        && !keys.lacks
     {
         let message = "with a user and a password, a token is fetched for one project, and neither `project` nor `region` says which";
         let help = "give the account its `region`, or the credentials a `project` (the name of the IAM project, such as cn-north-4)";

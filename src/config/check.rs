@@ -55,6 +55,8 @@ pub(super) struct Check<'a> {
     pub(super) kept_bytes_total: usize,
     /// The keys that the unknown ones of the last mapping seem to mean: they are not missing, but misspelt.
     pub(super) meant: Vec<&'static str>,
+    /// Whether the last mapping may have more keys, in something that was to be merged into it and is refused.
+    pub(super) lacks: bool,
     zones: HashMap<String, Option<Arc<Zone>>>,
     utc: Arc<Zone>,
 }
@@ -67,6 +69,7 @@ impl<'a> Check<'a> {
             kept_bytes: 0,
             kept_bytes_total: 0,
             meant: Vec::new(),
+            lacks: false,
             zones: HashMap::new(),
             utc: Arc::new(Zone::utc()),
         }
@@ -390,15 +393,17 @@ impl<'a> Check<'a> {
         value: Value<'_>,
         key: &str,
     ) -> Option<SecretRef> {
+        let mut is_strange = false;
         for pair in mapping.pairs(&mut self.findings) {
             if !SECRET.known.contains(&pair.key) {
+                is_strange = true;
                 self.hide(pair.value);
             }
         }
         let pairs = self.keys(mapping, &SECRET);
         let [pair] = pairs.as_slice() else {
             // A key that nobody knows is reported already.
-            if pairs.len() > 1 || mapping.is_empty() {
+            if pairs.len() > 1 || !(is_strange || self.lacks) {
                 let message =
                     format!("`{key}` must name exactly one place where the secret is kept");
                 self.report(Finding::error(Kind::Conflict, value.at(), message).help(SECRET_FORMS));
@@ -439,7 +444,9 @@ impl<'a> Check<'a> {
 
     /// The mapping's pairs with known keys and a value; others are reported.
     pub(super) fn keys<'t>(&mut self, mapping: Mapping<'t>, set: &KeySet) -> Vec<Pair<'t>> {
+        let before = self.findings.errors();
         let mut pairs = mapping.pairs(&mut self.findings);
+        self.lacks = self.findings.errors() > before;
         self.meant.clear();
         pairs.retain(|pair| {
             if set.known.contains(&pair.key) {

@@ -5,6 +5,7 @@
 //! lists and variables too; only `retry` is taken setting by setting.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::text::Bound;
 use super::tree::{Pair, Shape, Value};
 use crate::domain::CatchUp;
 use crate::domain::OnDoubt;
-use crate::domain::cron::{CronPattern, PatternErrorKind};
+use crate::domain::cron::{CronPattern, PatternError, PatternErrorKind};
 use crate::domain::request::{Source, Variable};
 use crate::domain::retry::Jitter;
 use crate::domain::schedule::PATTERNS_MAX;
@@ -162,6 +163,8 @@ pub(super) struct Keys<'t> {
     pub(super) allow_subminute: Option<Given<bool>>,
     /// Keys that seem to be meant by unknown ones.
     pub(super) meant: Vec<&'static str>,
+    /// Whether there may be more keys, in something that was refused.
+    pub(super) lacks: bool,
 }
 
 /// The keys of `retry` as they are read.
@@ -175,6 +178,14 @@ pub(super) struct RetryKeys {
 }
 
 impl<'t> Keys<'t> {
+    /// The keys of what could not be read, which is reported.
+    pub(super) fn of_something_refused() -> Self {
+        Self {
+            lacks: true,
+            ..Self::default()
+        }
+    }
+
     /// Reads a mapping; `what` is its key, for messages.
     pub(super) fn read(check: &mut Check<'_>, value: Value<'t>, what: &str) -> Option<Self> {
         let mut keys = Self::default();
@@ -183,6 +194,7 @@ impl<'t> Keys<'t> {
             Shape::Mapping(mapping) => {
                 let pairs = check.keys(mapping, &KEYS);
                 keys.meant = std::mem::take(&mut check.meant);
+                keys.lacks = check.lacks;
                 for pair in pairs {
                     keys.take(check, pair);
                 }
@@ -337,6 +349,21 @@ fn pattern(check: &mut Check<'_>, text: &str, value: Value<'_>) -> Option<CronPa
         Ok(pattern) => return Some(pattern),
         Err(error) => error,
     };
+    if let Some(ZonePrefix { zone, piece, rest }) = zone_prefix(text) {
+        let at = value
+            .text_at()
+            .map_or_else(|| value.at(), |at| at.part(piece));
+        let message = "the time zone stands beside the pattern, not in it";
+        let help = format!(
+            "write `timezone: {zone}` in the entry, and {} in `cron`",
+            match rest {
+                "" => "the pattern alone".to_owned(),
+                rest => quoted(rest),
+            }
+        );
+        check.report(Finding::error(Kind::Pattern, at, message).help(help));
+        return None;
+    }
     if error.kind == PatternErrorKind::Unsupported && error.piece.starts_with(['H', 'h']) {
         let at = value
             .text_at()
@@ -360,8 +387,44 @@ fn pattern(check: &mut Check<'_>, text: &str, value: Value<'_>) -> Option<CronPa
     let at = value
         .text_at()
         .map_or_else(|| value.at(), |at| at.part(error.span.clone()));
-    check.report(Finding::error(Kind::Pattern, at, message).help(error.message));
+    check.report(Finding::error(Kind::Pattern, at, message).help(pattern_help(&error)));
     None
+}
+
+/// What to write instead of a pattern that is none. The ground floor knows nothing of entries that have no pattern at all.
+pub fn pattern_help(error: &PatternError) -> String {
+    let is_unknown = error.kind == PatternErrorKind::Nickname && !error.piece.contains(' ');
+    let manually = match is_unknown {
+        true => "; and @manually, for an entry that starts by hand alone",
+        false => "",
+    };
+    format!("{}{manually}", error.message)
+}
+
+/// The time zone that some other schedulers take before a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZonePrefix<'t> {
+    /// Its name.
+    pub zone: &'t str,
+    /// The bytes of `TZ=NAME`.
+    pub piece: Range<usize>,
+    /// The pattern without it.
+    pub rest: &'t str,
+}
+
+/// Reads `TZ=Asia/Shanghai 0 2 * * *` and `CRON_TZ=...`.
+pub fn zone_prefix(text: &str) -> Option<ZonePrefix<'_>> {
+    let start = text.len() - text.trim_start().len();
+    let (name, after) = text.get(start..)?.split_once('=')?;
+    if !["TZ", "CRON_TZ"].contains(&name.to_ascii_uppercase().as_str()) {
+        return None;
+    }
+    let (zone, rest) = after.split_once(char::is_whitespace).unwrap_or((after, ""));
+    Some(ZonePrefix {
+        zone,
+        piece: start..start + name.len() + 1 + zone.len(),
+        rest: rest.trim(),
+    })
 }
 
 fn labels(check: &mut Check<'_>, value: Value<'_>) -> Option<BTreeSet<String>> {

@@ -187,8 +187,8 @@ fn ceil_char(text: &str, offset: usize) -> usize {
     offset
 }
 
-/// The text with what would steer a terminal, or hide, written out.
-pub(super) fn shown(text: &str) -> String {
+/// The text in one line, with what would steer a terminal, or hide, written out: `\u{1b}`.
+pub fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
         if is_unseen(char) {
@@ -209,9 +209,11 @@ pub(super) fn quoted(text: &str) -> String {
     format!("`{}`", shown(&clipped))
 }
 
-fn is_unseen(char: char) -> bool {
+/// Whether a character steers a terminal, turns text round or cannot be seen: somebody who reads it is misled.
+pub fn is_unseen(char: char) -> bool {
     char.is_control()
         || matches!(char,
-            '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
 }

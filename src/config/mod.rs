@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
 use std::sync::Arc;
 
+use chrono::NaiveDateTime;
+
 use crate::domain::request::VARIABLE_VALUE_CHARS_MAX;
 use crate::domain::zone::Zone;
 use crate::domain::{AccountName, Entry, EntryName, Timestamp};
@@ -33,6 +35,8 @@ mod tree;
 mod yaml;
 
 pub use account::{Account, Credentials, NO_PROXY, Text};
+pub use entry::{ZonePrefix, pattern_help, zone_prefix};
+pub use excerpt::{is_unseen, shown};
 pub use problem::{Kind, PROBLEMS_MAX, Place as ProblemPlace, Problem, Related, Severity};
 pub use render::{Colour, SHOWN_MAX, render, render_one};
 
@@ -96,6 +100,12 @@ pub struct Loaded {
 /// What is wrong with the text, and what to write.
 pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     text::duration(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help))
+}
+
+/// The first instant at which the wall clock of a zone shows `local`, or the end of the gap in which a clock change skips
+/// it.
+pub fn earliest_instant(local: NaiveDateTime, zone: &Zone) -> Timestamp {
+    text::earliest_instant(local, zone)
 }
 
 /// Checks a variable that was given outside a file, as on the command line.
@@ -223,7 +233,8 @@ struct Top<'t> {
     defaults: Option<Pair<'t>>,
     global_defaults: Option<Pair<'t>>,
     schedules: Option<Pair<'t>>,
-    accounts_misspelt: bool,
+    /// Whether there may be accounts that cannot be seen.
+    accounts_unsure: bool,
 }
 
 fn read_trees<'s>(files: &'s [SourceFile], check: &mut Check<'_>) -> Vec<Tree<'s>> {
@@ -258,16 +269,20 @@ fn read_config<'t>(trees: &'t [Tree<'t>], check: &mut Check<'_>) -> Config {
     let tops: Vec<Top<'t>> = trees.iter().map(|tree| top(check, tree)).collect();
     let incomplete = trees.iter().any(|tree| tree.broken);
     let accounts = tops.iter().filter_map(|top| top.accounts);
-    let unsure = incomplete || tops.iter().any(|top| top.accounts_misspelt);
+    let refused = |top: &Top<'_>| {
+        let accounts = top.accounts.map(|pair| pair.value.shape());
+        matches!(accounts, Some(Shape::Refused))
+    };
+    let unsure = incomplete || tops.iter().any(|top| top.accounts_unsure || refused(top));
     let mut accounts = read_accounts(check, accounts, unsure);
     let global = global_defaults(check, &tops);
     let mut entries = BTreeMap::new();
     let mut names = BTreeMap::new();
     for top in &tops {
         let nothing = Keys::default();
-        let defaults = top
-            .defaults
-            .and_then(|pair| Keys::read(check, pair.value, pair.key));
+        let defaults = top.defaults.map(|pair| {
+            Keys::read(check, pair.value, pair.key).unwrap_or_else(Keys::of_something_refused)
+        });
         let layers = [defaults.as_ref().unwrap_or(&nothing), &global];
         if let Some(schedules) = top.schedules {
             let mut read = |check: &mut Check<'_>, name: &EntryName, name_at, keys: &Keys<'t>| {
@@ -284,7 +299,24 @@ fn read_config<'t>(trees: &'t [Tree<'t>], check: &mut Check<'_>) -> Config {
     }
     if names.is_empty() && !incomplete && check.findings.errors() == 0 {
         let message = "nothing to do: none of the files has an entry under `schedules:`";
-        check.report(Finding::overall(Kind::Missing, message).help(NO_ENTRY_HELP));
+        check.report(
+            Finding::overall(Kind::Missing, message)
+                .help("write an entry")
+                .example(ENTRY_EXAMPLE),
+        );
+    }
+    // Whatever reader forgot to say why it gave nothing: an entry that is left out in silence never runs.
+    let left_out = |(name, _): &(&&str, &At)| {
+        let is_it = |entry: &EntryName| entry.as_str() == **name;
+        !entries.keys().any(is_it)
+    };
+    if check.findings.errors() == 0
+        && names.len() != entries.len()
+        && let Some((name, at)) = names.iter().find(left_out)
+    {
+        let message = format!("the entry {} cannot be used", quoted(name));
+        let help = "this is a mistake in pipecron, which should say why; compare the entry with one that works";
+        check.report(Finding::error(Kind::Value, *at, message).help(help));
     }
     Config {
         accounts: (accounts.read.into_values())
@@ -294,7 +326,7 @@ fn read_config<'t>(trees: &'t [Tree<'t>], check: &mut Check<'_>) -> Config {
     }
 }
 
-const NO_ENTRY_HELP: &str = "write one, such as\n\
+const ENTRY_EXAMPLE: &str = "\
     schedules:\n  \
       nightly:\n    \
         cron: \"0 2 * * *\"\n    \
@@ -309,7 +341,7 @@ fn top<'t>(check: &mut Check<'_>, tree: &'t Tree<'t>) -> Top<'t> {
     match root.shape() {
         Shape::Mapping(mapping) => {
             let pairs = check.keys(mapping, &TOP);
-            top.accounts_misspelt = check.meant.contains(&"accounts");
+            top.accounts_unsure = check.lacks || check.meant.contains(&"accounts");
             for pair in pairs {
                 match pair.key {
                     "accounts" => top.accounts = Some(pair),
@@ -384,9 +416,11 @@ fn read_accounts<'t>(
         ..Accounts::default()
     };
     for pair in pairs {
-        for (Pair { key, key_at, value }, is) in
-            named(check, pair, "an account", &mut accounts.names)
-        {
+        let before = check.findings.errors();
+        let pairs = named(check, pair, "an account", &mut accounts.names);
+        // What cannot be merged may hold accounts.
+        accounts.incomplete |= check.findings.errors() > before;
+        for (Pair { key, key_at, value }, is) in pairs {
             let name = match AccountName::parse(key) {
                 Ok(name) => name,
                 Err(error) => {
@@ -447,5 +481,5 @@ fn global_defaults<'t>(check: &mut Check<'_>, tops: &[Top<'t>]) -> Keys<'t> {
         // Not used, but checked all the same.
         Keys::read(check, second.value, second.key);
     }
-    Keys::read(check, first.value, first.key).unwrap_or_default()
+    Keys::read(check, first.value, first.key).unwrap_or_else(Keys::of_something_refused)
 }

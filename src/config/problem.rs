@@ -147,8 +147,10 @@ pub struct Problem {
     pub place: Option<Place>,
     /// What is wrong, in a sentence without a full stop.
     pub message: String,
-    /// What to do about it.
+    /// What to do about it, in one line.
     pub help: Option<String>,
+    /// What could be written, in several lines; the help goes on with it.
+    pub example: Option<String>,
     /// A second place, if two are involved.
     pub related: Option<Related>,
 }
@@ -163,6 +165,7 @@ impl Problem {
             place: None,
             message,
             help: None,
+            example: None,
             related: None,
         }
     }
@@ -177,7 +180,8 @@ impl Problem {
     }
 }
 
-/// The one-line form: `FILE:LINE:COLUMN: error: MESSAGE; see FILE:LINE:COLUMN; help: HELP`.
+/// The problem as one line of a log, which has its own word for how bad it is:
+/// `FILE:LINE:COLUMN: MESSAGE (LABEL at FILE:LINE:COLUMN); HELP`. There is no room for an example.
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.file.is_empty() {
@@ -187,8 +191,7 @@ impl fmt::Display for Problem {
             }
             out.write_str(" ")?;
         }
-        let message = excerpt::shown(&self.message);
-        write!(out, "{}: {message}", self.severity.name())?;
+        out.write_str(&excerpt::shown(&self.message))?;
         if let Some(related) = &self.related {
             let (file, place) = (excerpt::shown(&related.file), &related.place);
             write!(
@@ -197,10 +200,10 @@ impl fmt::Display for Problem {
                 related.label, place.line, place.column
             )?;
         }
-        if let Some(help) = &self.help {
-            write!(out, "; help: {}", excerpt::shown(&help.replace('\n', "; ")))?;
+        match &self.help {
+            Some(help) => write!(out, "; {}", excerpt::shown(help)),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -212,6 +215,7 @@ pub(super) struct Finding {
     at: Option<At>,
     message: String,
     help: Option<String>,
+    example: Option<String>,
     related: Option<(At, String)>,
 }
 
@@ -224,6 +228,7 @@ impl Finding {
             at: Some(at),
             message: message.into(),
             help: None,
+            example: None,
             related: None,
         }
     }
@@ -244,6 +249,7 @@ impl Finding {
             at: None,
             message: message.into(),
             help: None,
+            example: None,
             related: None,
         }
     }
@@ -252,6 +258,14 @@ impl Finding {
     pub(super) fn help(self, help: impl Into<String>) -> Self {
         Self {
             help: Some(help.into()),
+            ..self
+        }
+    }
+
+    /// The same with something that could be written, which the advice goes on with.
+    pub(super) fn example(self, example: impl Into<String>) -> Self {
+        Self {
+            example: Some(example.into()),
             ..self
         }
     }
@@ -309,7 +323,12 @@ impl Findings {
         self.kept.len() >= ADVISED_MAX
     }
 
-    /// How many errors there are.
+    /// Counts an error that is reported already and met again: what follows from it is no news.
+    pub(super) fn count_again(&mut self) {
+        self.errors += 1;
+    }
+
+    /// How many errors there are, those counted that were met again: a measure of whether there are more than before.
     pub(super) fn errors(&self) -> usize {
         self.errors
     }
@@ -334,6 +353,7 @@ impl Findings {
             place: finding.at.and_then(|at| places.get(&at).cloned()),
             message: finding.message,
             help: finding.help,
+            example: finding.example,
             related: finding.related.and_then(|(at, label)| {
                 Some(Related {
                     file: file(at),

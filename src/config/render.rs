@@ -70,7 +70,10 @@ pub fn render_one(problem: &Problem, colour: Colour) -> String {
         );
     }
     if let Some(help) = &problem.help {
-        group = group.element(Level::HELP.message(shown_lines(help)));
+        let example = problem.example.as_ref();
+        let example = example.map(|example| format!(", such as\n{}", shown_lines(example)));
+        let help = excerpt::shown(help) + &example.unwrap_or_default();
+        group = group.element(Level::HELP.message(help));
     }
     renderer.render(&[group])
 }
@@ -101,8 +104,8 @@ fn snippet<'a>(
     group.element(origin).element(snippet)
 }
 
-/// Advice may have several lines, as an example of YAML does.
-fn shown_lines(help: &str) -> String {
-    let lines: Vec<String> = help.split('\n').map(excerpt::shown).collect();
+/// An example of YAML has several lines.
+fn shown_lines(example: &str) -> String {
+    let lines: Vec<String> = example.split('\n').map(excerpt::shown).collect();
     lines.join("\n")
 }

@@ -174,7 +174,7 @@ fn source(check: &mut Check<'_>, value: Value<'_>) -> Option<Source> {
                         .related(params.key_at, "the API's form begins here"),
                 );
             }
-            if kind.is_none() {
+            if kind.is_none() && !check.lacks {
                 let message = "a source with `params` needs a `type`";
                 check.report(
                     Finding::error(Kind::Missing, params.key_at, message)
@@ -226,7 +226,9 @@ fn short_ref(check: &mut Check<'_>, pairs: &[Pair<'_>]) -> Option<Option<BuildPa
         (Some(branch), None) => ("branch", branch),
         (None, Some(tag)) => ("tag", tag),
         (None, None) => {
-            if let Some(event) = event {
+            if let Some(event) = event
+                && !check.lacks
+            {
                 let message = "`event_type` needs a `branch` or a `tag` beside it";
                 check.report(
                     Finding::error(Kind::Missing, event.key_at, message)

@@ -78,7 +78,8 @@ impl<'l, 't> Layers<'l, 't> {
     ) -> Result<&'l T, Refused> {
         let value = self.value(get)?;
         value.ok_or_else(|| {
-            if self.layers.iter().any(|keys| keys.meant.contains(&key)) {
+            let is_known = |keys: &&Keys<'_>| keys.lacks || keys.meant.contains(&key);
+            if self.layers.iter().any(is_known) {
                 return Refused;
             }
             let message = format!("the entry {} has no `{key}`", quoted(self.name.as_str()));
@@ -305,13 +306,13 @@ impl<'l, 't> Layers<'l, 't> {
         } else {
             text::nearest(name, names.iter().copied())
         };
-        let help = match near {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if names.is_empty() => NO_ACCOUNT_HELP.to_owned(),
-            None => format!("configured are {}", listed(&names)),
-        };
         let message = format!("there is no account {}", quoted(name));
-        check.report(Finding::error(Kind::Reference, at, message).help(help));
+        let finding = Finding::error(Kind::Reference, at, message);
+        check.report(match near {
+            Some(near) => finding.help(format!("did you mean `{near}`?")),
+            None if names.is_empty() => finding.help(NO_ACCOUNT_HELP).example(ACCOUNT_EXAMPLE),
+            None => finding.help(format!("configured are {}", listed(&names))),
+        });
         Err(Refused)
     }
 
@@ -328,14 +329,17 @@ impl<'l, 't> Layers<'l, 't> {
             .take(SUGGESTED_FROM_MAX)
             .collect();
         match names.as_slice() {
-            _ if accounts.incomplete => Err(Refused),
+            // The cause is reported where the account may have stood.
+            _ if accounts.incomplete || self.layers.iter().any(|keys| keys.lacks) => Err(Refused),
             [only] => Ok(only),
             [] => {
                 if !accounts.said_none {
                     accounts.said_none = true;
                     let message = "no account is configured, and entries need one";
                     check.report(
-                        Finding::error(Kind::Missing, self.name_at, message).help(NO_ACCOUNT_HELP),
+                        Finding::error(Kind::Missing, self.name_at, message)
+                            .help(NO_ACCOUNT_HELP)
+                            .example(ACCOUNT_EXAMPLE),
                     );
                 }
                 Err(Refused)
@@ -539,7 +543,8 @@ impl<'l, 't> Layers<'l, 't> {
     }
 }
 
-const NO_ACCOUNT_HELP: &str = "write one at the left edge of any of the files, such as\n\
+const NO_ACCOUNT_HELP: &str = "write one at the left edge of any of the files";
+const ACCOUNT_EXAMPLE: &str = "\
     accounts:\n  main: { region: cn-north-4 }";
 
 /// The next three dates on which a pattern fires.

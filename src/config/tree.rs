@@ -278,13 +278,8 @@ impl<'t> Mapping<'t> {
         self.0.stands
     }
 
-    /// Whether there is nothing in it.
-    pub(super) fn is_empty(self) -> bool {
-        let Value { tree, stands, .. } = self.0;
-        tree.node(stands).after == stands + 1
-    }
-
-    /// Its keys and values in the order of the file, then those it merges (`<<`) and does not have itself.
+    /// Its keys and values in the order of the file, then those it merges (`<<`) and does not have itself. What cannot be
+    /// merged counts as an error each time, so that whoever asks knows that keys may be missing for that reason.
     pub(super) fn pairs(self, findings: &mut Findings) -> Vec<Pair<'t>> {
         let mut pairs = Vec::new();
         let merges = self.own_pairs(&mut pairs);
@@ -333,6 +328,7 @@ fn merge<'t>(
     findings: &mut Findings,
 ) {
     let Some(deeper) = depth.checked_sub(1) else {
+        findings.count_again();
         let message = format!("mappings are merged over more than {MERGES_MAX} steps");
         findings.add(
             Finding::error(Kind::Limit, source.at(), message)
@@ -358,14 +354,19 @@ fn merge<'t>(
                 merge(item, deeper, pairs, known, findings);
             }
         }
-        Shape::Null | Shape::Text(_) => findings.add(
-            Finding::error(
-                Kind::Type,
-                source.at(),
-                "`<<` merges mappings, and this is none",
-            )
-            .help("write an alias of a mapping, such as `<<: *base`, or a list of such aliases"),
-        ),
-        Shape::Refused => {}
+        Shape::Null | Shape::Text(_) => {
+            findings.count_again();
+            findings.add(
+                Finding::error(
+                    Kind::Type,
+                    source.at(),
+                    "`<<` merges mappings, and this is none",
+                )
+                .help(
+                    "write an alias of a mapping, such as `<<: *base`, or a list of such aliases",
+                ),
+            );
+        }
+        Shape::Refused => findings.count_again(),
     }
 }

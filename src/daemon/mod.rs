@@ -430,7 +430,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             .count();
         if starts > 0 {
             info!(
-                "waiting up to {} s for {starts} requests under way",
+                "waiting up to {} s for requests under way: {starts}",
                 self.parts.grace.as_secs()
             );
         }
@@ -464,7 +464,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         if !self.unsettled.is_empty() {
             self.log_unsettled();
             error!(
-                "{} answers could not be written down; the next start looks for those runs",
+                "answers that could not be written down: {}; the next start looks for those runs",
                 self.unsettled.len()
             );
         }

@@ -72,9 +72,9 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             after(now, Duration::from_secs(86_400)),
         );
         info!(
-            "configuration reloaded: {} entries, {} changed; {starts} starts in the coming 24 hours",
-            config.entries.len(),
-            differences.len()
+            entries = config.entries.len(),
+            changed = differences.len(),
+            "configuration reloaded, with {starts} to start in the coming 24 hours"
         );
         // Ticks that wait may still name an account that is gone; it stays usable until the next start.
         let mut accounts = std::mem::take(&mut self.parts.config.accounts);

@@ -7,7 +7,7 @@
 //! | `POST /sandbox/runs/ID` | `{"status": "PAUSED"}` gives a run a status; `{"forgotten": true}` makes the service forget it |
 //! | `GET /sandbox/requests` | how many requests there were, and the last ones; no headers, no bodies |
 //! | `GET /sandbox/faults` | the rules that may still strike |
-//! | `POST /sandbox/faults` | adds a rule or a list of them (see `faults`); `PUT` sets them instead of those there are |
+//! | `POST /sandbox/faults` | adds rules (see `faults`): each a line of text, or JSON; `PUT` sets them instead of those there are |
 //! | `DELETE /sandbox/faults` | forgets all rules |
 //! | `DELETE /sandbox/tokens` | makes all IAM tokens no good |
 //!
@@ -15,7 +15,7 @@
 
 use serde_json::{Value, json};
 
-use super::body;
+use super::body::{self, Flaw};
 use super::faults::FaultRule;
 use super::message::{Request, Response};
 use super::run::RunStatus;
@@ -175,8 +175,27 @@ fn rules(service: &Service) -> Value {
     service.faults().into_iter().map(rule).collect()
 }
 
+/// Rules as JSON, or as a person types them: each on a line of its own.
 fn read_rules(request: &Request) -> Result<Vec<FaultRule>, Response> {
-    let value = body::read(&request.body).map_err(|_| error(400, "the body is not JSON"))?;
+    let refuse = |why: String| error(400, &why);
+    let text = std::str::from_utf8(&request.body)
+        .map_err(|_| refuse("the body is not text in UTF-8".to_owned()))?
+        .trim();
+    if text.is_empty() {
+        let why = "there is no rule in the body; send one such as lost=reset,next=1";
+        return Err(refuse(why.to_owned()));
+    }
+    if !text.starts_with(['{', '[', '"']) {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let rule = |line| {
+            FaultRule::parse(line).map_err(|why| refuse(format!("the rule {line:?}: {why}")))
+        };
+        return lines.map(rule).collect();
+    }
+    let value =
+        body::read(&request.body).map_err(|(Flaw::Unreadable(why) | Flaw::Wrong(why))| {
+            refuse(format!("the body is not JSON: {why}"))
+        })?;
     let rules = match value {
         Value::Array(rules) => rules,
         rule @ (Value::Null
@@ -187,7 +206,9 @@ fn read_rules(request: &Request) -> Result<Vec<FaultRule>, Response> {
     };
     rules
         .iter()
-        .map(|rule| FaultRule::from_json(rule).map_err(|why| error(400, &why.to_string())))
+        .map(|rule| {
+            FaultRule::from_json(rule).map_err(|why| refuse(format!("the rule {rule}: {why}")))
+        })
         .collect()
 }
 

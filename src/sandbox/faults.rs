@@ -5,29 +5,7 @@
 //! goes to the first rule that wants it, so that `lost=reset` and `unlisted=2m` together make a run whose answer is
 //! lost and that is listed late. A rule that finds one of its parts taken does not strike and is not used up.
 //!
-//! | fault | what happens |
-//! | --- | --- |
-//! | `refuse=30s` | nobody listens, from the moment it is set; open connections are closed |
-//! | `reset-connection` | a new connection is reset before a byte is read |
-//! | `dropped=HOW` | the request is read, **nothing** is done, no answer; HOW: `reset`, `close`, `stall` |
-//! | `lost=HOW` | the request is **carried out**, the answer is lost; HOW also: `cut` (half of the answer comes) |
-//! | `slow=2m` | carried out at once, answered so much later |
-//! | `late=2m` | carried out so much later, even if the client has gone |
-//! | `drip=10/1s` | so many bytes of the answer at a time |
-//! | `status=503:APIG.0613` | this status and code; `started=yes`: after it was carried out; `message=` |
-//! | `throttle` | 429 `APIGW.0308`; with `retry-after=7`, or `retry-after=date:7` for the form with a date |
-//! | `redirect` | 307 to `location=` (by default another path of the same server) |
-//! | `code=DEVCP.00014031` | 200 with an error code; `shape=nested` for the other shape; `message=` |
-//! | `message-only` | 200 with `error_msg` alone |
-//! | `empty`, `not-json`, `truncated`, `no-run-id`, `huge=100000000` | 200 that cannot be used, after it was carried out; `started=no`: before |
-//! | `queued=10m` | the run has to wait in the queue so long |
-//! | `unlisted=2m` | the run is in no list before |
-//! | `forgotten=1h` | the service forgets the run so much later |
-//! | `ends=FAILED`, `ends=PAUSED` | what the run comes to; `takes=5m`: after so long |
-//! | `skew=-90s` | the answer's clocks are so far off |
-//!
-//! Options of all: `on=run` (the default), or `list`, `detail`, `token`, ... several with `+`, `any`; `pipeline=ID`;
-//! `skip=N` requests first, then at most `next=N`; `chance=0.2`. In a line a comma inside a value is written `%2C`.
+#![doc = include_str!("faults.md")]
 
 use std::time::Duration;
 

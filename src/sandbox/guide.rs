@@ -16,10 +16,24 @@ pub struct Guide {
     ak: String,
     /// Shown on purpose: it opens nothing but sandboxes.
     sk: String,
+    user: Option<Login>,
 }
 
+/// An IAM user as a client names it.
+#[derive(Debug, Clone)]
+struct Login {
+    domain: String,
+    name: String,
+    /// Shown on purpose, as above.
+    password: String,
+}
+
+/// The variable that the guide puts the user's password into.
+const PASSWORD: &str = "SANDBOX_PASSWORD";
+
 impl Guide {
-    /// The guide to a sandbox at this address that behaves like this. It names the first key that is known.
+    /// The guide to a sandbox at this address that behaves like this. It names the first key and the first user that are
+    /// known.
     pub fn new(base_url: &str, settings: &Settings) -> Self {
         let key = settings.keys.first();
         Self {
@@ -28,6 +42,11 @@ impl Guide {
             sk: key
                 .map(|key| key.sk.expose_secret().to_owned())
                 .unwrap_or_default(),
+            user: settings.users.first().map(|user| Login {
+                domain: user.domain.clone(),
+                name: user.name.clone(),
+                password: user.password.expose_secret().to_owned(),
+            }),
         }
     }
 
@@ -64,6 +83,18 @@ impl Guide {
             url = self.base_url,
         )
     }
+
+    /// The IAM user, for whoever rehearses with a password: a line for the shell and one for the account.
+    fn login(&self) -> Option<(String, String)> {
+        let user = self.user.as_ref()?;
+        Some((
+            format!("export {PASSWORD}={}", user.password),
+            format!(
+                "    credentials: {{ domain: {}, user: {}, password: {{ env: {PASSWORD} }} }}",
+                user.domain, user.name
+            ),
+        ))
+    }
 }
 
 impl fmt::Display for Guide {
@@ -71,12 +102,24 @@ impl fmt::Display for Guide {
         writeln!(out, "The sandbox listens on {}", self.base_url)?;
         writeln!(out, "\nIn a shell:\n\n{}", self.environment())?;
         writeln!(out, "In the configuration:\n\n{}", self.account_yaml())?;
+        if let Some((shell, credentials)) = self.login() {
+            writeln!(
+                out,
+                "Or as its IAM user, whose token is fetched:\n\n{shell}\n\n{credentials}\n"
+            )?;
+        }
         writeln!(out, "Its runs:    curl {}/sandbox/runs", self.base_url)?;
         writeln!(
             out,
-            "To fail it:  curl {}/sandbox/faults -d '\"lost=reset,on=run,next=1\"'",
+            "To fail it:  curl {}/sandbox/faults -d lost=reset,next=1",
             self.base_url
-        )
+        )?;
+        writeln!(
+            out,
+            "To mend it:  curl {}/sandbox/faults -X DELETE",
+            self.base_url
+        )?;
+        writeln!(out, "`pipecron sandbox --help` names all faults.")
     }
 }
 
@@ -101,6 +144,23 @@ mod tests {
             "{}",
             guide.account_yaml()
         );
-        assert!(guide.to_string().contains("/sandbox/faults"));
+        let text = guide.to_string();
+        for line in [
+            "export SANDBOX_PASSWORD=sandbox-password",
+            "    credentials: { domain: sandbox, user: sandbox, password: { env: SANDBOX_PASSWORD } }",
+            "curl http://127.0.0.1:8089/sandbox/faults -d lost=reset,next=1",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sandbox_without_users_names_none() {
+        let settings = Settings {
+            users: Vec::new(),
+            ..Settings::default()
+        };
+        let text = Guide::new("http://127.0.0.1:8089", &settings).to_string();
+        assert!(!text.contains("IAM user"), "{text}");
     }
 }

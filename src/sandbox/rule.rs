@@ -10,11 +10,58 @@ use super::call::Call;
 use super::faults::{Canned, Fault, FaultRule, Loss, On, RetryAfter, Shape};
 use super::message::Hangup;
 use super::run::RunStatus;
+use crate::config::nearest;
 
 /// Longest wait that a rule may ask for.
 const WAIT_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Longest text of a rule, in bytes.
 const TEXT_BYTES_MAX: usize = 4_096;
+
+/// What a rule can begin with, in the order of the manual.
+pub(super) const FAULT_NAMES: [&str; 22] = [
+    "refuse",
+    "reset-connection",
+    "dropped",
+    "lost",
+    "slow",
+    "late",
+    "drip",
+    "status",
+    "throttle",
+    "redirect",
+    "code",
+    "message-only",
+    "empty",
+    "not-json",
+    "truncated",
+    "no-run-id",
+    "huge",
+    "queued",
+    "unlisted",
+    "forgotten",
+    "ends",
+    "skew",
+];
+/// What may follow, of every fault and of single ones.
+const OPTION_NAMES: [&str; 11] = [
+    "on",
+    "pipeline",
+    "skip",
+    "next",
+    "chance",
+    "message",
+    "retry-after",
+    "location",
+    "shape",
+    "started",
+    "takes",
+];
+
+/// ` (did you mean NAME?)`, if a name is like the text.
+fn meant(text: &str, names: &[&str]) -> String {
+    nearest(text, names.iter().copied())
+        .map_or_else(String::new, |near| format!(" (did you mean {near}?)"))
+}
 
 /// Why a rule cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -335,10 +382,16 @@ impl Words {
 
     fn finish(self) -> Result<(), FaultError> {
         match self.rest.first() {
-            Some((name, _)) => bad(format!(
-                "{} has no option {name:?}, or has it once only",
-                self.name
-            )),
+            Some((name, _)) => {
+                let near = match OPTION_NAMES.contains(&name.as_str()) {
+                    true => String::new(),
+                    false => meant(name, &OPTION_NAMES),
+                };
+                bad(format!(
+                    "{} has no option {name:?}, or has it once only{near}",
+                    self.name
+                ))
+            }
             None => Ok(()),
         }
     }
@@ -381,7 +434,8 @@ impl Words {
             Call::from_name(name).ok_or_else(|| {
                 let names: Vec<&str> = Call::ALL.iter().map(|call| call.name()).collect();
                 FaultError(format!(
-                    "on: there is no call {name:?}; there are any, {}",
+                    "on: there is no call {name:?}{}; there are any, {}",
+                    meant(name, &names),
                     names.join(", ")
                 ))
             })
@@ -416,9 +470,15 @@ impl Words {
         Ok(match self.name.as_str() {
             "refuse" => Fault::Refuse(self.wait()?),
             "reset-connection" => Fault::ResetConnection,
-            "dropped" => Fault::Dropped(hangup(self.value()?)?),
+            "dropped" => match hangup(self.value()?) {
+                Ok(hangup) => Fault::Dropped(hangup),
+                Err(error) => return bad(format!("dropped: {error}")),
+            },
             "lost" if self.value.as_deref() == Some("cut") => Fault::Lost(Loss::Cut),
-            "lost" => Fault::Lost(Loss::All(hangup(self.value()?)?)),
+            "lost" => match hangup(self.value()?) {
+                Ok(hangup) => Fault::Lost(Loss::All(hangup)),
+                Err(error) => return bad(format!("lost: {error}, cut")),
+            },
             "slow" => Fault::Slow(self.wait()?),
             "late" => Fault::Late(self.wait()?),
             "drip" => drip(self.value()?)?,
@@ -477,7 +537,13 @@ impl Words {
                 Ok(bytes) => Canned::Huge(bytes),
                 Err(_) => return bad("huge: wants a number of bytes"),
             },
-            other => return bad(format!("there is no fault {other:?}")),
+            other => {
+                return bad(format!(
+                    "there is no fault {other:?}{}; there are {}",
+                    meant(other, &FAULT_NAMES),
+                    FAULT_NAMES.join(", ")
+                ));
+            }
         })
     }
 
@@ -686,9 +752,16 @@ mod tests {
         for (text, why) in [
             ("", "begins with a fault"),
             (",on=run", "begins with a fault"),
-            ("lose=reset", "there is no fault \"lose\""),
+            (
+                "lose=reset",
+                "there is no fault \"lose\" (did you mean lost?); there are",
+            ),
+            ("quit", "there are refuse, reset-connection, dropped"),
             ("lost", "lost wants a value"),
-            ("lost=later", "none of reset, close, stall"),
+            (
+                "lost=later",
+                "lost: \"later\" is none of reset, close, stall, cut",
+            ),
             ("dropped=cut", "none of reset, close, stall"),
             ("slow=soon", "not a time"),
             ("slow=1w", "not a time"),
@@ -711,10 +784,14 @@ mod tests {
             ("ends=RUNNING", "ends: wants"),
             ("ends=DONE", "ends: wants"),
             ("lost=reset,on=starts", "there is no call \"starts\""),
+            ("lost=reset,on=lists", "did you mean list?"),
             ("lost=reset,next=-1", "next: \"-1\" is not a number"),
             ("lost=reset,chance=2", "not between 0 and 1"),
             ("lost=reset,chance=NaN", "not between 0 and 1"),
-            ("lost=reset,nxt=1", "no option \"nxt\""),
+            (
+                "lost=reset,nxt=1",
+                "no option \"nxt\", or has it once only (did you mean next?)",
+            ),
             (
                 "lost=reset,next=1,next=2",
                 "has no option \"next\", or has it once only",

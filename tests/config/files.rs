@@ -135,7 +135,7 @@ fn no_path_at_all_is_a_problem() {
     let problems = problems(&[]);
     assert_eq!(
         problems[0].to_string(),
-        "error: no configuration path is given; help: give a file or a directory with --config"
+        "no configuration path is given; give a file or a directory with --config"
     );
 }
 

@@ -451,11 +451,11 @@ fn a_name_given_in_two_files_is_an_error_that_shows_both() {
     assert_eq!(
         lines,
         [
-            "dir/b.yaml:3:13: error: the name `main` of an account is given twice (first given here at a.yaml:1:13); help: all files \
+            "dir/b.yaml:3:13: the name `main` of an account is given twice (first given here at a.yaml:1:13); all files \
              make one configuration: rename one of them, or remove it",
-            "dir/b.yaml:4:1: error: `global_defaults` is given in two files (first given here at a.yaml:2:1); help: it holds for \
+            "dir/b.yaml:4:1: `global_defaults` is given in two files (first given here at a.yaml:2:1); it holds for \
              every file, so it stands in one; `defaults` holds for its own file",
-            "dir/b.yaml:7:3: error: the name `e` of an entry is given twice (first given here at a.yaml:4:3); help: all files make \
+            "dir/b.yaml:7:3: the name `e` of an entry is given twice (first given here at a.yaml:4:3); all files make \
              one configuration: rename one of them, or remove it",
         ]
     );

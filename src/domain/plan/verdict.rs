@@ -86,18 +86,64 @@ pub(super) fn verdict(now: Timestamp, tick: &Tick, answer: &Answer) -> Verdict {
     }
 }
 
-/// The answer in a few words: status, code, message.
+/// The answer in a few words: status, code, message. The status is said once, also where the message begins with it.
 pub(super) fn said(answer: &Answer) -> String {
     let status = answer.status.map(|status| format!("HTTP {status}"));
-    let parts = [
-        status.as_deref(),
-        answer.code.as_deref(),
-        Some(answer.message.as_str()),
-    ];
-    let parts: Vec<&str> = parts
+    let (code, message) = (answer.code.as_deref(), answer.message.as_str());
+    if let Some(rest) = status
+        .as_ref()
+        .and_then(|status| message.strip_prefix(status))
+    {
+        let code = code.map_or_else(String::new, |code| format!(" {code}"));
+        return format!("{}{code}{rest}", status.unwrap_or_default());
+    }
+    let parts: Vec<&str> = [status.as_deref(), code, Some(message)]
         .into_iter()
         .flatten()
         .filter(|part| !part.is_empty())
         .collect();
     parts.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_said_once() {
+        for (status, code, message, expected) in [
+            (Some(503), None, "HTTP 503: no body", "HTTP 503: no body"),
+            (
+                Some(503),
+                Some("APIG.0613"),
+                "HTTP 503, without a message",
+                "HTTP 503 APIG.0613, without a message",
+            ),
+            (
+                Some(429),
+                Some("APIGW.0308"),
+                "too many",
+                "HTTP 429 APIGW.0308 too many",
+            ),
+            (Some(200), None, "", "HTTP 200"),
+            (None, None, "connection refused", "connection refused"),
+            (
+                Some(502),
+                None,
+                "HTTP 503 upstream",
+                "HTTP 502 HTTP 503 upstream",
+            ),
+        ] {
+            let answer = Answer {
+                kind: AnswerKind::Doubtful,
+                status,
+                code: code.map(str::to_owned),
+                message: message.to_owned(),
+                request_id: None,
+                retry_after: None,
+                service_clock: None,
+            };
+            assert_eq!(said(&answer), expected);
+        }
+    }
 }
