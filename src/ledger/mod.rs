@@ -234,6 +234,14 @@ pub trait Ledger: Send + Sync + 'static {
         files: Vec<SourceFile>,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
+    /// Forgets configurations that were kept before `before`; gives how many. The newest stays, whatever its key, and so
+    /// do those under `keep`: what a daemon runs with may have been loaded long ago.
+    fn forget_configs(
+        &self,
+        before: Timestamp,
+        keep: Vec<String>,
+    ) -> impl Future<Output = Result<u64, LedgerError>> + Send;
+
     /// The last good configuration under `key`.
     fn last_config(
         &self,

@@ -309,6 +309,17 @@ impl Ledger for SqliteLedger {
         .await
     }
 
+    async fn forget_configs(
+        &self,
+        before: Timestamp,
+        keep: Vec<String>,
+    ) -> Result<u64, LedgerError> {
+        self.write(writer::Message::Chore, move |conn, _| {
+            rows::forget_configs(conn, before, &keep)
+        })
+        .await
+    }
+
     async fn last_config(&self, key: String) -> Result<Option<GoodConfig>, LedgerError> {
         self.read(move |conn| rows::last_config(conn, &key)).await
     }
