@@ -963,6 +963,44 @@ async fn a_backup_that_was_put_in_place_under_a_running_ledger_is_whole_at_the_n
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_backup_beside_the_log_of_a_killed_process_is_refused_and_not_harmed() {
+    let place = Place::new();
+    let ticks = |name, count| -> Vec<_> { (0..count).map(|due| tick(name, second(due))).collect() };
+    let ledger = place.open();
+    store(&ledger, "a", plan(&ticks("a", 500))).await.unwrap();
+    drop(ledger);
+    let backup = fs::read(place.path()).unwrap();
+    let ledger = place.open();
+    store(&ledger, "b", plan(&ticks("b", 60))).await.unwrap();
+    drop(ledger);
+    let ledger = place.open();
+    store(&ledger, "c", plan(&ticks("c", 20))).await.unwrap();
+    let log = fs::read(place.beside("-wal")).unwrap();
+    drop(ledger);
+    fs::write(place.path(), &backup).unwrap();
+    fs::write(place.beside("-wal"), &log).unwrap();
+    for _ in 0..2 {
+        let words = [
+            "damaged",
+            "ledger.db-wal does not belong to it: move that away",
+        ];
+        assert_fault(
+            SqliteLedger::open(&place.path(), clock()),
+            Fault::Corrupt,
+            &words,
+        );
+        assert_eq!(digest(&place.path()), digest_of(&backup));
+        assert_eq!(digest(&place.beside("-wal")), digest_of(&log));
+    }
+    // As the message says.
+    rename(place.beside("-wal"), place.beside(".log"));
+    let ledger = place.open();
+    assert_eq!(rows(&ledger).await, 500);
+    drop(ledger);
+    assert!(!place.beside("-wal").exists(), "it is one file again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_ledger_that_was_moved_and_linked_to_loses_nothing() {
     let place = Place::new();
     let ledger = in_use(&place).await;

@@ -197,6 +197,11 @@ pub(super) fn has_lock_file(path: &Path) -> bool {
     lock_path(path).symlink_metadata().is_ok()
 }
 
+/// Whether the ledger at `path` has a log beside it: it is open, or was not closed.
+pub(super) fn has_log(path: &Path) -> bool {
+    beside(path, LOG).symlink_metadata().is_ok()
+}
+
 fn lock_path(path: &Path) -> PathBuf {
     beside(path, ".lock")
 }

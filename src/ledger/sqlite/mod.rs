@@ -466,7 +466,11 @@ fn draw_id() -> Result<String, getrandom::Error> {
 /// Opens the ledger to write.
 fn connect(path: &Path, options: Options) -> Result<Connection, LedgerError> {
     let failed = |error: rusqlite::Error| on_open(path, &error);
+    let has_log = file::has_log(path);
     let mut conn = Connection::open_with_flags(path, WRITE_FLAGS).map_err(failed)?;
+    // Else SQLite moves a log that does not belong to it into what we refuse, and destroys the backup that it may be.
+    let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    conn.set_db_config(keep_log, true).map_err(failed)?;
     conn.busy_timeout(options.busy_timeout).map_err(failed)?;
     // SQLite opens for reading what it may not write, without a word.
     if conn.is_readonly(MAIN_DB).map_err(failed)? {
@@ -477,7 +481,16 @@ fn connect(path: &Path, options: Options) -> Result<Connection, LedgerError> {
     identity.refuse_others(path)?;
     identity.refuse_newer(path)?;
     if let Some(damage) = damage(&conn).map_err(failed)? {
-        let why = format!("it is damaged ({damage}): move it away and restore a backup");
+        let advice = if has_log {
+            format!(
+                "if it is a backup that you have put here, {}-wal does not belong to it: move that away and start again; \
+                 else move both away and restore a backup",
+                path.display()
+            )
+        } else {
+            "move it away and restore a backup".to_owned()
+        };
+        let why = format!("it is damaged ({damage}): {advice}");
         return Err(cannot_open(path, Fault::Corrupt, why));
     }
     if set_up(&conn, options).map_err(failed)? != "wal" {
@@ -485,6 +498,7 @@ fn connect(path: &Path, options: Options) -> Result<Connection, LedgerError> {
         return Err(cannot_open(path, Fault::Io, why));
     }
     schema::migrate(&mut conn).map_err(failed)?;
+    conn.set_db_config(keep_log, false).map_err(failed)?;
     Ok(conn)
 }
 
