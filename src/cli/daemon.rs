@@ -28,8 +28,8 @@ use crate::telemetry::{self, Logging, Loss};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Signals: SIGHUP reads the configuration again; SIGTERM and SIGINT stop in good order; a second one \
-                        of these ends the process at once.\nExit codes: 0 stopped as asked; 1 could not start, and the log \
-                        says why; 130 ended by a second signal."
+                        of these ends the process at once.\nExit codes: 0 stopped as asked; 1 could not start, or not go on \
+                        with its ledger, and the log says why; 130 ended by a second signal."
 )]
 pub(super) struct Options {
     /// Do not start with the last good configuration when the files have problems
@@ -175,7 +175,7 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
     if let Err(failure) = chores.shutdown().await {
         warn!("the chores did not end: {failure}");
     }
-    ended?;
+    ended.context("ended, and not as asked")?;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
