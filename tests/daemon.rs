@@ -1,6 +1,10 @@
 //! The real loop on virtual time: a day in milliseconds, with a service and a ledger that fail as told.
 
-#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says what is wrong by failing"
+)]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,7 +22,7 @@ use pipecron::domain::{
     AccountName, Answer, AnswerKind, CatchUp, Entry, EntryName, Policy, Reason, RunRequest, Tick,
     TickState, Timestamp,
 };
-use pipecron::ledger::{Fault, HistoryQuery, Ledger, MemoryLedger};
+use pipecron::ledger::{Fault, HistoryQuery, Ledger, LedgerError, MemoryLedger};
 use pipecron::os::Clock;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -237,7 +241,7 @@ struct World {
     files: Arc<Mutex<Loaded>>,
     reads: Arc<AtomicUsize>,
     tell: Option<mpsc::Sender<Event>>,
-    daemon: Option<JoinHandle<()>>,
+    daemon: Option<JoinHandle<Result<(), LedgerError>>>,
 }
 
 impl World {
@@ -299,9 +303,7 @@ impl World {
         let (tell, events) = mpsc::channel(8);
         let daemon = Daemon::new(self.parts(config));
         self.tell = Some(tell);
-        self.daemon = Some(tokio::spawn(
-            async move { daemon.run(events).await.unwrap() },
-        ));
+        self.daemon = Some(tokio::spawn(daemon.run(events)));
     }
 
     async fn passes(&self, time: Duration) {
@@ -334,7 +336,13 @@ impl World {
             })
             .await
             .unwrap();
-        self.daemon.take().unwrap().await.unwrap();
+        self.ended().await.unwrap();
+    }
+
+    /// It ends by itself; how.
+    async fn ended(&mut self) -> Result<(), LedgerError> {
+        let ended = tokio::time::timeout(48 * HOUR, self.daemon.take().unwrap());
+        ended.await.expect("it should have ended").unwrap()
     }
 
     /// It dies on the spot.
@@ -438,6 +446,128 @@ async fn an_answer_that_cannot_be_written_down_is_kept_until_it_can() {
     world.passes(Duration::from_secs(300)).await;
     assert_eq!(world.ends().await, ["started"]);
     assert_eq!(world.ticks().await[0].run.as_ref().unwrap().id, "run-1");
+    assert_eq!(world.service.starts.lock().unwrap().len(), 1);
+}
+
+/// What may pass while the ledger stays open.
+const PASSING: [Fault; 5] = [
+    Fault::Locked,
+    Fault::Full,
+    Fault::ReadOnly,
+    Fault::Io,
+    Fault::Denied,
+];
+
+/// What does not.
+const LASTING: [Fault; 7] = [
+    Fault::Missing,
+    Fault::Moved,
+    Fault::NotALedger,
+    Fault::Version,
+    Fault::Corrupt,
+    Fault::Closed,
+    Fault::Panicked,
+];
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_may_work_again_is_tried_again() {
+    for fault in PASSING {
+        let mut world = World::at("2026-11-24T01:59:00Z");
+        world.start([entry("a", "0 2 * * *")]);
+        world.passes(Duration::from_secs(30)).await;
+        world.ledger.fail_commits(20, fault);
+        world.passes(Duration::from_secs(300)).await;
+        assert_eq!(world.service.starts.lock().unwrap().len(), 0, "{fault:?}");
+        world.passes(HOUR).await;
+        assert_eq!(world.ends().await, ["started"], "{fault:?}");
+        world.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_will_not_work_again_ends_the_daemon_before_anything_is_sent() {
+    for fault in LASTING {
+        let mut world = World::at("2026-11-24T01:59:00Z");
+        world.start([entry("a", "0 2 * * *"), entry("b", "0 2 * * *")]);
+        world.passes(Duration::from_secs(30)).await;
+        world.ledger.fail_commits(1, fault);
+        let failure = world.ended().await.unwrap_err();
+        assert_eq!(failure.fault(), Some(fault));
+        assert_eq!(
+            world.now(),
+            "2026-11-24T02:00:00Z".parse::<Timestamp>().unwrap(),
+            "{fault:?}"
+        );
+        assert_eq!(world.service.starts.lock().unwrap().len(), 0, "{fault:?}");
+        // The next process goes on where it was.
+        world.start([entry("a", "0 2 * * *"), entry("b", "0 2 * * *")]);
+        world.passes(HOUR).await;
+        assert_eq!(world.ends().await, ["started", "started"]);
+        assert_eq!(world.service.starts.lock().unwrap().len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_ends_for_its_ledger_waits_for_answers_and_sends_nothing_more() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    Arc::get_mut(&mut world.service).unwrap().takes = Duration::from_secs(5);
+    world.start([entry("a", "0 2 * * *"), entry("b", "1 0 2 * * *")]);
+    world.passes(Duration::from_millis(1_100)).await;
+    assert_eq!(world.service.under_way.load(Ordering::SeqCst), 1);
+    world.ledger.fail_commits(100, Fault::Closed);
+    let failure = world.ended().await.unwrap_err();
+    assert_eq!(failure.fault(), Some(Fault::Closed));
+    // The answer that was on its way came, within the grace time; its run's id went to the log.
+    assert_eq!(world.service.under_way.load(Ordering::SeqCst), 0);
+    assert_eq!(world.service.starts.lock().unwrap().len(), 1);
+    assert_eq!(world.ends().await, ["sent"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_can_never_be_written_down_ends_the_daemon_and_the_next_finds_the_run() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    world.start([entry("a", "0 2 * * *")]);
+    world.passes(Duration::from_millis(1_100)).await;
+    world.ledger.fail_commits(1, Fault::Corrupt);
+    assert_eq!(
+        world.ended().await.unwrap_err().fault(),
+        Some(Fault::Corrupt)
+    );
+    assert_eq!(world.ends().await, ["sent"]);
+    world.start([entry("a", "0 2 * * *")]);
+    world.passes(HOUR).await;
+    assert_eq!(world.ends().await, ["started"]);
+    assert_eq!(world.service.starts.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_is_gone_is_noticed_although_nothing_is_due() {
+    let mut world = World::at("2026-11-24T03:00:00Z");
+    world.start([entry("a", "0 2 * * *")]);
+    world.passes(HOUR).await;
+    world.ledger.fail_reads(1, Fault::Closed);
+    let failure = world.ended().await.unwrap_err();
+    assert_eq!(failure.fault(), Some(Fault::Closed));
+    let since = world.now() - "2026-11-24T04:00:00Z".parse::<Timestamp>().unwrap();
+    assert!(since <= TimeDelta::seconds(60), "after {since}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_whose_ledger_is_gone_ends_with_an_error() {
+    let world = World::at("2026-11-24T01:59:59Z");
+    let by_hand = entry("a", "0 2 * * *");
+    let (_tell, mut events) = mpsc::channel(1);
+    let daemon = Daemon::new(world.parts(config([by_hand.clone()])));
+    let request = RunRequest::default();
+    let ledger = world.ledger.clone();
+    let (triggered, ()) = tokio::join!(
+        daemon.trigger(Arc::new(by_hand), request, "abcd".to_owned(), &mut events),
+        async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            ledger.fail_commits(100, Fault::Moved);
+        }
+    );
+    assert_eq!(triggered.unwrap_err().fault(), Some(Fault::Moved));
     assert_eq!(world.service.starts.lock().unwrap().len(), 1);
 }
 

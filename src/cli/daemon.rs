@@ -28,8 +28,8 @@ use crate::telemetry::{self, Logging, Loss};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Signals: SIGHUP reads the configuration again; SIGTERM and SIGINT stop in good order; a second one \
-                        of these ends the process at once.\nExit codes: 0 stopped as asked; 1 could not start, and the log \
-                        says why; 130 ended by a second signal."
+                        of these ends the process at once.\nExit codes: 0 stopped as asked; 1 could not start, or not go on \
+                        with its ledger, and the log says why; 130 ended by a second signal."
 )]
 pub(super) struct Options {
     /// Do not start with the last good configuration when the files have errors
@@ -154,13 +154,13 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
         std::process::id(),
         path.display()
     );
-    let mut chores = chores(
-        ledger.clone(),
-        clock.clone(),
-        options.keep_history,
-        logging.loss(),
-    )
-    .await?;
+    let history = History {
+        ledger: ledger.clone(),
+        clock: clock.clone(),
+        keep: options.keep_history,
+        keep_configs: vec![key.clone(), load::PURPOSE.to_owned()],
+    };
+    let mut chores = chores(history, logging.loss()).await?;
     let parts = Parts {
         ledger,
         service: Arc::new(client),
@@ -175,7 +175,7 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
     if let Err(failure) = chores.shutdown().await {
         warn!("the chores did not end: {failure}");
     }
-    ended?;
+    ended.context("ended, and not as asked")?;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
@@ -283,35 +283,56 @@ pub(super) fn events() -> anyhow::Result<mpsc::Receiver<Event>> {
     Ok(events)
 }
 
-/// The daemon's own recurring chores. Ticks do not hang on this scheduler; half a second does not matter here.
-async fn chores(
+/// What is kept of the past.
+#[derive(Clone)]
+struct History {
     ledger: Arc<SqliteLedger>,
     clock: Clock,
-    keep_history: Duration,
-    loss: Loss,
-) -> anyhow::Result<JobScheduler> {
+    /// For so long.
+    keep: Duration,
+    /// And these configurations for ever.
+    keep_configs: Vec<String>,
+}
+
+impl History {
+    /// Forgets what is older.
+    async fn prune(self) {
+        let keep = chrono::TimeDelta::from_std(self.keep).unwrap_or_default();
+        let Some(before) = self.clock.now().checked_sub_signed(keep) else {
+            return;
+        };
+        match self.ledger.prune(before).await {
+            Ok(0) => {}
+            Ok(ticks) => {
+                let ticks = count(usize::try_from(ticks).unwrap_or(usize::MAX), "tick");
+                info!("forgot {ticks} that ended before {}", rfc3339(before));
+            }
+            Err(failure) => {
+                return warn!("the history was not pruned; the next try is in an hour: {failure}");
+            }
+        }
+        match self.ledger.forget_configs(before, self.keep_configs).await {
+            Ok(0) => {}
+            Ok(configs) => {
+                let configs = count(usize::try_from(configs).unwrap_or(usize::MAX), "configuration");
+                info!(
+                    "forgot {configs} of other --config paths, last loaded before {}",
+                    rfc3339(before)
+                );
+            }
+            Err(failure) => warn!(
+                "old configurations were not forgotten; the next try is in an hour: {failure}"
+            ),
+        }
+    }
+}
+
+/// The daemon's own recurring chores. Ticks do not hang on this scheduler; half a second does not matter here.
+async fn chores(history: History, loss: Loss) -> anyhow::Result<JobScheduler> {
     let scheduler = JobScheduler::new()
         .await
         .context("cannot start the scheduler of chores")?;
-    let prune = Job::new_async(PRUNE_AT, move |_, _| {
-        let (ledger, clock) = (ledger.clone(), clock.clone());
-        Box::pin(async move {
-            let before = clock
-                .now()
-                .checked_sub_signed(chrono::TimeDelta::from_std(keep_history).unwrap_or_default());
-            let Some(before) = before else { return };
-            match ledger.prune(before).await {
-                Ok(0) => {}
-                Ok(ticks) => {
-                    let ticks = count(usize::try_from(ticks).unwrap_or(usize::MAX), "tick");
-                    info!("forgot {ticks} that ended before {}", rfc3339(before));
-                }
-                Err(failure) => {
-                    warn!("the history was not pruned; the next try is in an hour: {failure}")
-                }
-            }
-        })
-    })?;
+    let prune = Job::new_async(PRUNE_AT, move |_, _| Box::pin(history.clone().prune()))?;
     scheduler
         .add(prune)
         .await

@@ -260,7 +260,7 @@ pub(super) fn ledger_path(common: &Common) -> anyhow::Result<PathBuf> {
 }
 
 /// Under what a ledger keeps whether it is the sandbox's.
-const PURPOSE: &str = "purpose";
+pub(super) const PURPOSE: &str = "purpose";
 
 /// Makes sure that a ledger of the real service never takes a rehearsal's ticks for its own, nor the other way round. The
 /// first use decides.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::error;
 
 use super::requests::{News, UnderWay};
-use super::{Daemon, IN_FLIGHT_MAX, LEDGER_RETRY_MAX, REFUSED_AGAIN, Trouble};
+use super::{Daemon, IN_FLIGHT_MAX, LEDGER_RETRY_MAX, REFUSED_AGAIN, SLEEP_MAX, Trouble};
 use crate::codearts::CodeArts;
 use crate::domain::pace::Admit;
 use crate::domain::plan::{self, Room};
@@ -24,7 +24,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     /// again as long as that shows who may be called to a place of an account.
     pub(super) async fn decide_due(&mut self) {
         for _ in 0..ROUNDS_MAX {
-            if self.in_trouble() {
+            if self.in_trouble() || self.broken.is_some() {
                 return;
             }
             self.decide_round().await;
@@ -49,10 +49,15 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         let mut seen = BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));
         let called: BTreeSet<TickId> = called.into_iter().map(|turn| turn.tick).collect();
-        while !names.is_empty() {
+        // A ledger that is gone is better known at once than when the next tick is due, at two in the morning.
+        let is_look = names.is_empty();
+        if is_look && self.ledger_seen_at.elapsed() < SLEEP_MAX {
+            return;
+        }
+        while is_look || !names.is_empty() {
             match self.decide(&names, &called).await {
                 Ok(plans) => {
-                    self.trouble = None;
+                    self.ledger_works();
                     for (name, plan) in names.iter().zip(plans) {
                         self.alarms.set(name, plan.wake_at);
                         self.carry_out(name, plan);
@@ -203,8 +208,22 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             .is_some_and(|trouble| tokio::time::Instant::now() < trouble.again_at)
     }
 
-    /// Nothing is sent that could not be recorded: the entries stay due, and are decided again soon.
+    /// A commit went well.
+    pub(super) fn ledger_works(&mut self) {
+        self.trouble = None;
+        self.ledger_seen_at = tokio::time::Instant::now();
+    }
+
+    /// Nothing is sent that could not be recorded. If the ledger may work again, the entries stay due and are decided
+    /// again soon; else the daemon ends, for only a process that opens the ledger anew can go on.
     pub(super) fn ledger_failed(&mut self, failure: &LedgerError) {
+        if !failure.is_transient() {
+            if self.broken.is_none() {
+                error!("nothing more is sent, and pipecron ends: {failure}");
+                self.broken = Some(failure.clone());
+            }
+            return;
+        }
         let failures = self
             .trouble
             .as_ref()

@@ -134,6 +134,10 @@ pub struct Daemon<L, C> {
     shared_looked_at: tokio::time::Instant,
     reload: Reload,
     trouble: Option<Trouble>,
+    /// The ledger failed in a way that does not pass: the loop ends.
+    broken: Option<LedgerError>,
+    /// When the ledger last worked.
+    ledger_seen_at: tokio::time::Instant,
     /// Only this tick is gone on with; everything else is left to the daemon that owns it.
     only: Option<Only>,
     timer: Timer,
@@ -208,6 +212,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             look_no_earlier: HashMap::new(),
             reload: Reload::Idle,
             trouble: None,
+            broken: None,
+            ledger_seen_at: tokio::time::Instant::now(),
             only: None,
             skew_reported_at: None,
         }
@@ -216,13 +222,17 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     /// Runs until it is told to stop, or until nobody can tell it anything any more.
     ///
     /// # Errors
-    /// When the ledger fails before the first decision.
+    /// When the ledger fails before the first decision, or later in a way that does not pass. Then nothing more was sent,
+    /// and what came of requests under way is at least in the log.
     pub async fn run(mut self, mut events: mpsc::Receiver<Event>) -> Result<(), LedgerError> {
         self.begin().await?;
         loop {
             self.notice_clock();
             self.settle_news().await;
             self.decide_due().await;
+            if self.broken.is_some() {
+                break;
+            }
             self.look_at_runs();
             match self.wait(&mut events).await {
                 Woken::Time => {}
@@ -237,14 +247,15 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             }
         }
         self.stop(&mut events).await;
-        Ok(())
+        self.broken.map_or(Ok(()), Err)
     }
 
     /// Starts a run by hand and sees its tick to its end, or until a stop; gives the tick as it stands then. Nothing else in
     /// the ledger is touched.
     ///
     /// # Errors
-    /// When the ledger fails before the tick is written down; nothing was sent then.
+    /// When the ledger fails before the tick is written down; nothing was sent then. Or later in a way that does not
+    /// pass; if a run was started by then, it is in the log.
     pub async fn trigger(
         mut self,
         entry: Arc<Entry>,
@@ -297,8 +308,14 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             self.notice_clock();
             self.settle_news().await;
             self.decide_due().await;
+            if self.broken.is_some() {
+                break;
+            }
         }
         self.stop(events).await;
+        if let Some(failure) = self.broken {
+            return Err(failure);
+        }
         // A run that a daemon would start hours after somebody pressed Ctrl-C helps nobody.
         let id = tick.id.clone();
         let decide = move |now, _: &EntryName, state: &_| plan::give_up(now, state, &id);
@@ -458,13 +475,16 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         }
         // The last words: a ledger that is busy gets a few tries, then the log has to do.
         for _ in 0..3 {
+            if self.broken.is_some() {
+                break;
+            }
             self.trouble = None;
             self.settle_news().await;
         }
         if !self.unsettled.is_empty() {
             self.log_unsettled();
             error!(
-                "answers that could not be written down: {}; the next start looks for those runs",
+                "answers that could not be written down: {}; the next start that has the ledger looks for those runs",
                 self.unsettled.len()
             );
         }

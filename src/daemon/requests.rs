@@ -369,7 +369,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
 
     /// Stores what has come.
     pub(super) async fn settle_news(&mut self) {
-        while !self.unsettled.is_empty() && !self.in_trouble() {
+        while !self.unsettled.is_empty() && !self.in_trouble() && self.broken.is_none() {
             let names: Vec<EntryName> = self
                 .unsettled
                 .iter()
@@ -385,7 +385,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             };
             match self.parts.ledger.decide(names.clone(), decide).await {
                 Ok(plans) => {
-                    self.trouble = None;
+                    self.ledger_works();
                     let settled = std::mem::take(&mut self.unsettled);
                     for (name, plan) in names.iter().zip(plans) {
                         let wake_at = plan.wake_at;
@@ -398,7 +398,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 }
                 Err(failure @ LedgerError::Refused { .. }) => self.give_up_settling(&failure),
                 Err(failure) => {
-                    if self.trouble.is_none() {
+                    // At the end they are all told of once more.
+                    if self.trouble.is_none() && failure.is_transient() {
                         self.log_unsettled();
                     }
                     self.ledger_failed(&failure);
@@ -424,18 +425,41 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         self.unsettled = others;
     }
 
-    /// A run that could not be written down is at least in the log (P10).
+    /// A run that could not be written down is at least in the log (P10), and so is one that there may be.
     pub(super) fn log_unsettled(&self) {
+        let written = "could not be written down yet";
         for news in &self.unsettled {
-            let (tick, run_id, request_id) = match news {
+            let (tick, run_id, request_id, what) = match news {
                 News::Answer(tick, answer) => {
-                    let AnswerKind::Started { run_id, .. } = &answer.kind else {
-                        continue;
+                    let (run_id, what) = match &answer.kind {
+                        AnswerKind::Started { run_id, .. } => {
+                            let what = format!("run {run_id} started, but it {written}");
+                            (Some(run_id), what)
+                        }
+                        AnswerKind::Doubtful => {
+                            let why = &answer.message;
+                            let what = format!("a run may have started, but it {written}: {why}");
+                            (None, what)
+                        }
+                        AnswerKind::NotSent
+                        | AnswerKind::Throttled
+                        | AnswerKind::Busy
+                        | AnswerKind::Unauthorized
+                        | AnswerKind::Refused
+                        | AnswerKind::RefusedInPassing => continue,
                     };
-                    (tick, run_id, answer.request_id.as_deref())
+                    (tick, run_id, answer.request_id.as_deref(), what)
                 }
-                News::Sighting(tick, Sighting::Found(run)) => (tick, &run.run_id, None),
-                News::Survey(tick, Survey::Own(run), _) => (tick, &run.run_id, None),
+                News::Sighting(tick, Sighting::Found(run)) => {
+                    let run_id = &run.run_id;
+                    let what = format!("run {run_id} was found, but it {written}");
+                    (tick, Some(run_id), None, what)
+                }
+                News::Survey(tick, Survey::Own(run), _) => {
+                    let run_id = &run.run_id;
+                    let what = format!("run {run_id} was found, but it {written}");
+                    (tick, Some(run_id), None, what)
+                }
                 News::Sighting(..) | News::Survey(..) | News::Look(..) => continue,
             };
             let (entry, attempt) = (tick.entry.as_str(), tick.attempts);
@@ -443,12 +467,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             let tick = tick.id.as_str();
             error!(
                 entry,
-                tick,
-                attempt,
-                run_id,
-                pipeline_id,
-                request_id,
-                "run {run_id} started, but it could not be written down yet"
+                tick, attempt, run_id, pipeline_id, request_id, "{what}"
             );
         }
     }

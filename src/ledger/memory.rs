@@ -474,6 +474,23 @@ impl Ledger for MemoryLedger {
         Ok(())
     }
 
+    async fn forget_configs(
+        &self,
+        before: Timestamp,
+        keep: Vec<String>,
+    ) -> Result<u64, LedgerError> {
+        let mut rows = self.lock();
+        if let Some(fault) = next_fault(&mut rows.faults.commits) {
+            return Err(failed("written", fault));
+        }
+        let count = rows.configs.len();
+        let newest = rows.configs.values().map(|config| config.loaded_at).max();
+        rows.configs.retain(|key, config| {
+            config.loaded_at >= before || Some(config.loaded_at) == newest || keep.contains(key)
+        });
+        Ok((count - rows.configs.len()) as u64)
+    }
+
     async fn last_config(&self, key: String) -> Result<Option<GoodConfig>, LedgerError> {
         Ok(self.read()?.configs.get(&key).cloned())
     }

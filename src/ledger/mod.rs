@@ -45,6 +45,8 @@ pub enum Fault {
     Io,
     /// There is none.
     Missing,
+    /// It is open, but one of its files was deleted, replaced or moved away under us.
+    Moved,
     /// What is there is something else.
     NotALedger,
     /// It has another version's tables.
@@ -58,17 +60,23 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether it may pass by itself or by making room, so that the same call is worth another try.
+    /// Whether it may pass while the ledger stays open, by itself or by somebody's mending, so that the same call is
+    /// worth another try. What may not has to be opened anew.
     pub fn is_transient(self) -> bool {
         match self {
-            Self::Locked | Self::Full | Self::ReadOnly | Self::Io => true,
-            Self::Denied
-            | Self::Missing
-            | Self::NotALedger
-            | Self::Version
-            | Self::Corrupt
-            | Self::Closed
-            | Self::Panicked => false,
+            // The other program ends; somebody makes room, or mounts the file system for writing again.
+            Self::Locked | Self::Full | Self::ReadOnly => true,
+            // A path to a disk comes back. What was not acknowledged is written anew by the next try, so that a failed
+            // wait for the disk cannot be forgotten.
+            Self::Io => true,
+            // A right that was taken away is given back, file handles become free. Opening it anew needs more of both.
+            Self::Denied => true,
+            // Our file has no name any more: whatever comes to that place is another ledger.
+            Self::Missing | Self::Moved => false,
+            // What is damaged does not heal, and to write to it makes it worse. The next start looks through it.
+            Self::NotALedger | Self::Version | Self::Corrupt => false,
+            // The thread does not come back. After a panic nobody knows what we hold in memory.
+            Self::Closed | Self::Panicked => false,
         }
     }
 }
@@ -233,6 +241,14 @@ pub trait Ledger: Send + Sync + 'static {
         key: String,
         files: Vec<SourceFile>,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Forgets configurations that were kept before `before`; gives how many. The newest stays, whatever its key, and so
+    /// do those under `keep`: what a daemon runs with may have been loaded long ago.
+    fn forget_configs(
+        &self,
+        before: Timestamp,
+        keep: Vec<String>,
+    ) -> impl Future<Output = Result<u64, LedgerError>> + Send;
 
     /// The last good configuration under `key`.
     fn last_config(

@@ -20,3 +20,6 @@ pub mod the_last_look {}
 
 #[doc = include_str!("007-standing-of-an-account.md")]
 pub mod standing_of_an_account {}
+
+#[doc = include_str!("008-a-ledger-that-is-gone.md")]
+pub mod a_ledger_that_is_gone {}

@@ -755,6 +755,307 @@ async fn a_log_that_was_moved_into_the_file_by_half_is_still_whole() {
     assert_eq!(rows(&place.open()).await, 500);
 }
 
+// --- what happens to its files while they are open ---
+
+/// A ledger with one row that its file has, and one that only its log has.
+async fn in_use(place: &Place) -> SqliteLedger {
+    let ledger = place.open();
+    put(&ledger, &[tick("a", second(0))]).await;
+    drop(ledger);
+    let ledger = place.open();
+    put(&ledger, &[tick("a", second(1))]).await;
+    ledger
+}
+
+fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    fs::rename(from, to).unwrap();
+}
+
+/// Every commit is told, whatever it was to store; nothing of it is stored.
+async fn assert_moved(ledger: &SqliteLedger, words: &[&str]) {
+    let moved = Fault::Moved;
+    let decided = store(ledger, "b", plan([&tick("b", second(0))])).await;
+    assert_fault(decided, moved, words);
+    assert_fault(store(ledger, "a", plan([])).await, moved, words);
+    assert_fault(ledger.prune(second(-100)).await, moved, words);
+    let kept = ledger.keep_config("key".to_owned(), Vec::new()).await;
+    assert_fault(kept, moved, words);
+    assert_fault(
+        ledger.decide(Vec::new(), |_, _, _| Plan::default()).await,
+        moved,
+        words,
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_lost_one_of_its_files_stores_nothing_more() {
+    type Do = fn(&Place);
+    let deleted = "was deleted or moved away while it was in use";
+    let replaced = "was replaced by another file while it was in use";
+    let table: [(&str, Do, &[&str]); 9] = [
+        (
+            "deleted",
+            |place| fs::remove_file(place.path()).unwrap(),
+            &["ledger.db was", deleted, "put it back"],
+        ),
+        (
+            "moved",
+            |place| rename(place.path(), place.beside(".moved")),
+            &["ledger.db was", deleted],
+        ),
+        (
+            "moved and linked to",
+            |place| {
+                rename(place.path(), place.beside(".moved"));
+                std::os::unix::fs::symlink("ledger.db.moved", place.path()).unwrap();
+            },
+            &["ledger.db was", replaced],
+        ),
+        (
+            "replaced",
+            |place| {
+                fs::copy(place.path(), place.beside(".copy")).unwrap();
+                rename(place.beside(".copy"), place.path());
+            },
+            &["ledger.db was", replaced, "put it back"],
+        ),
+        (
+            "its lock deleted",
+            |place| fs::remove_file(place.beside(".lock")).unwrap(),
+            &["ledger.db.lock was", deleted, "another process"],
+        ),
+        (
+            "its lock replaced",
+            |place| {
+                fs::write(place.beside(".copy"), "").unwrap();
+                rename(place.beside(".copy"), place.beside(".lock"));
+            },
+            &["ledger.db.lock was", replaced, "another process"],
+        ),
+        (
+            "its log deleted",
+            |place| fs::remove_file(place.beside("-wal")).unwrap(),
+            &["ledger.db-wal was", deleted],
+        ),
+        (
+            "its log's index deleted",
+            |place| fs::remove_file(place.beside("-shm")).unwrap(),
+            &["ledger.db-shm was", deleted],
+        ),
+        (
+            "all deleted",
+            |place| {
+                for name in place.names() {
+                    fs::remove_file(place.directory.path().join(name)).unwrap();
+                }
+            },
+            &["ledger.db was", deleted],
+        ),
+    ];
+    for (what, make, words) in table {
+        let place = Place::new();
+        let ledger = in_use(&place).await;
+        make(&place);
+        assert_moved(&ledger, words).await;
+        // What it knows can still be looked at.
+        assert_eq!(rows(&ledger).await, 2, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_whose_directory_was_moved_stores_nothing_more_and_is_whole_where_it_is() {
+    let place = Place::new();
+    let home = place.directory.path().join("home");
+    let open = |home: &Path| SqliteLedger::open(&home.join("ledger.db"), clock()).unwrap();
+    let ledger = open(&home);
+    let id = ledger.id().to_owned();
+    put(&ledger, &[tick("a", second(0))]).await;
+    let away = place.directory.path().join("away");
+    rename(&home, &away);
+    assert_moved(&ledger, &["home/ledger.db was deleted or moved away"]).await;
+    fs::write(&home, "a file").unwrap();
+    assert_moved(&ledger, &["home/ledger.db was deleted or moved away"]).await;
+    drop(ledger);
+    let ledger = open(&away);
+    assert_eq!((ledger.id(), rows(&ledger).await), (id.as_str(), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_goes_while_it_is_decided_is_noticed_before_the_commit() {
+    let place = Place::new();
+    let ledger = in_use(&place).await;
+    let (path, moved) = (place.path(), place.beside(".moved"));
+    let decided = ledger.decide(vec![entry("b")], move |now, _, _| {
+        rename(&path, &moved);
+        plan([&tick("b", now)])
+    });
+    assert_fault(decided.await, Fault::Moved, &["ledger.db was deleted"]);
+    assert_eq!(rows(&ledger).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_ledger_disappeared_a_new_one_is_begun_and_the_old_can_be_put_back_whole() {
+    let place = Place::new();
+    let ledger = in_use(&place).await;
+    let old_id = ledger.id().to_owned();
+    rename(place.path(), place.beside(".moved"));
+    assert_moved(&ledger, &["ledger.db was deleted or moved away"]).await;
+    drop(ledger);
+    // Its log would have been read into the new one.
+    let left = ["ledger.db-wal.old", "ledger.db.lock", "ledger.db.moved"];
+    let names = place.names();
+    assert!(
+        left.iter().all(|name| names.contains(&(*name).to_owned())),
+        "{names:?}"
+    );
+    assert!(!names.contains(&"ledger.db-wal".to_owned()), "{names:?}");
+    let ledger = place.open();
+    assert_ne!(ledger.id(), old_id);
+    assert_eq!(rows(&ledger).await, 0);
+    put(&ledger, &[tick("c", second(0))]).await;
+    drop(ledger);
+    // As the message says.
+    rename(place.beside(".moved"), place.path());
+    rename(place.beside("-wal.old"), place.beside("-wal"));
+    let ledger = place.open();
+    assert_eq!((ledger.id(), rows(&ledger).await), (old_id.as_str(), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_process_left_is_not_read_into_a_new_ledger() {
+    for ending in ["-wal", "-journal"] {
+        let place = Place::new();
+        let ledger = in_use(&place).await;
+        let old_id = ledger.id().to_owned();
+        fs::copy(place.beside("-wal"), place.beside(".kept")).unwrap();
+        drop(ledger);
+        // It was killed, then somebody deleted the ledger and nothing else.
+        fs::remove_file(place.path()).unwrap();
+        rename(place.beside(".kept"), place.beside(ending));
+        let left = digest(&place.beside(ending));
+        let ledger = place.open();
+        assert_ne!(ledger.id(), old_id);
+        assert_eq!(rows(&ledger).await, 0);
+        assert_eq!(digest(&place.beside(&format!("{ending}.old"))), left);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_that_was_put_in_place_under_a_running_ledger_is_whole_at_the_next_start() {
+    let place = Place::new();
+    let ledger = place.open();
+    let ticks: Vec<_> = (0..500).map(|number| tick("a", second(number))).collect();
+    store(&ledger, "a", plan(&ticks)).await.unwrap();
+    drop(ledger);
+    fs::copy(place.path(), place.beside(".backup")).unwrap();
+    let ledger = place.open();
+    // Other pages than those of the backup, in a log that does not belong to it.
+    assert_eq!(ledger.prune(second(1_000)).await.unwrap(), 0);
+    let ticks: Vec<_> = (0..300).map(|number| tick("z", second(number))).collect();
+    store(&ledger, "z", plan(&ticks)).await.unwrap();
+    rename(place.beside(".backup"), place.path());
+    assert_moved(&ledger, &["ledger.db was replaced by another file"]).await;
+    drop(ledger);
+    let ledger = place.open();
+    assert_eq!(rows(&ledger).await, 500);
+    assert_eq!(state(&ledger, "z").await, EntryState::default());
+    put(&ledger, &[tick("z", second(0))]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_beside_the_log_of_a_killed_process_is_refused_and_not_harmed() {
+    let place = Place::new();
+    let ticks = |name, count| -> Vec<_> { (0..count).map(|due| tick(name, second(due))).collect() };
+    let ledger = place.open();
+    store(&ledger, "a", plan(&ticks("a", 500))).await.unwrap();
+    drop(ledger);
+    let backup = fs::read(place.path()).unwrap();
+    let ledger = place.open();
+    store(&ledger, "b", plan(&ticks("b", 60))).await.unwrap();
+    drop(ledger);
+    let ledger = place.open();
+    store(&ledger, "c", plan(&ticks("c", 20))).await.unwrap();
+    let log = fs::read(place.beside("-wal")).unwrap();
+    drop(ledger);
+    fs::write(place.path(), &backup).unwrap();
+    fs::write(place.beside("-wal"), &log).unwrap();
+    for _ in 0..2 {
+        let words = [
+            "damaged",
+            "ledger.db-wal does not belong to it: move that away",
+        ];
+        assert_fault(
+            SqliteLedger::open(&place.path(), clock()),
+            Fault::Corrupt,
+            &words,
+        );
+        assert_eq!(digest(&place.path()), digest_of(&backup));
+        assert_eq!(digest(&place.beside("-wal")), digest_of(&log));
+    }
+    // As the message says.
+    rename(place.beside("-wal"), place.beside(".log"));
+    let ledger = place.open();
+    assert_eq!(rows(&ledger).await, 500);
+    drop(ledger);
+    assert!(!place.beside("-wal").exists(), "it is one file again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_was_moved_and_linked_to_loses_nothing() {
+    let place = Place::new();
+    let ledger = in_use(&place).await;
+    let id = ledger.id().to_owned();
+    let data = place.directory.path().join("data");
+    fs::create_dir(&data).unwrap();
+    rename(place.path(), data.join("ledger.db"));
+    std::os::unix::fs::symlink(data.join("ledger.db"), place.path()).unwrap();
+    assert_moved(&ledger, &["ledger.db was replaced"]).await;
+    drop(ledger);
+    let ledger = place.open();
+    assert_eq!((ledger.id(), rows(&ledger).await), (id.as_str(), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_lost_its_lock_or_its_log_lets_the_next_one_have_everything() {
+    for ending in [".lock", "-wal", "-shm"] {
+        let place = Place::new();
+        let ledger = in_use(&place).await;
+        fs::remove_file(place.beside(ending)).unwrap();
+        assert_moved(&ledger, &[ending]).await;
+        drop(ledger);
+        let ledger = place.open();
+        assert_eq!(rows(&ledger).await, 2, "{ending}");
+        put(&ledger, &[tick("b", second(0))]).await;
+    }
+    // Two at once: the second has the lock, and the first is told at its next commit.
+    let place = Place::new();
+    let first = in_use(&place).await;
+    fs::remove_file(place.beside(".lock")).unwrap();
+    let second_one = place.open();
+    put(&second_one, &[tick("b", second(7))]).await;
+    assert_moved(&first, &[".lock", "another process"]).await;
+    drop(first);
+    put(&second_one, &[tick("b", second(8))]).await;
+    assert_eq!(rows(&second_one).await, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lock_names_the_process_and_the_ledger() {
+    let place = Place::new();
+    let said = || fs::read_to_string(place.beside(".lock")).unwrap();
+    // As a version wrote it that named the process alone, and a longer one.
+    fs::write(place.beside(".lock"), "123456789\n").unwrap();
+    let ledger = place.open();
+    let expected = format!("{}\n{}\n", std::process::id(), ledger.id());
+    assert_eq!(said(), expected);
+    drop(ledger);
+    drop(place.open());
+    assert_eq!(said(), expected);
+    fs::remove_file(place.path()).unwrap();
+    let new = place.open();
+    assert_eq!(said(), format!("{}\n{}\n", std::process::id(), new.id()));
+}
+
 // --- group commit ---
 
 /// How many commits the write-ahead log holds.

@@ -842,6 +842,44 @@ pub(crate) async fn the_last_good_configuration_is_kept_by_key(ledger: impl Ledg
     assert_eq!((other.loaded_at, other.files), (start(), Vec::new()));
 }
 
+pub(crate) async fn old_configurations_are_forgotten_but_not_the_newest_nor_those_in_use(
+    ledger: impl Ledger,
+) {
+    let ledger = &ledger;
+    let keep = |key: &'static str| ledger.keep_config(key.to_owned(), Vec::new());
+    let forget = |before, keep: &[&str]| {
+        ledger.forget_configs(before, keep.iter().map(ToString::to_string).collect())
+    };
+    let kept = async || {
+        let mut kept = Vec::new();
+        for key in ["purpose", "/a", "/b", "/c", ""] {
+            let config = ledger.last_config(key.to_owned()).await;
+            kept.extend(config.unwrap().map(|_| key));
+        }
+        kept
+    };
+    assert_eq!(forget(second(100), &[]).await.unwrap(), 0);
+    for key in ["purpose", "/a", "/b", ""] {
+        keep(key).await.unwrap();
+        pass(10).await;
+    }
+    keep("/c").await.unwrap();
+    // Loaded again: younger than its key.
+    pass(10).await;
+    keep("/a").await.unwrap();
+    let in_use = ["purpose", "/not there"];
+    assert_eq!(forget(second(20), &in_use).await.unwrap(), 0);
+    assert_eq!(kept().await, ["purpose", "/a", "/b", "/c", ""]);
+    assert_eq!(forget(second(31), &in_use).await.unwrap(), 2);
+    assert_eq!(kept().await, ["purpose", "/a", "/c"]);
+    assert_eq!(forget(second(1_000), &in_use).await.unwrap(), 1);
+    assert_eq!(kept().await, ["purpose", "/a"]);
+    // The newest stays, as old as it may be and whoever asks.
+    assert_eq!(forget(second(1_000), &[]).await.unwrap(), 1);
+    assert_eq!(forget(second(1_000), &[]).await.unwrap(), 0);
+    assert_eq!(kept().await, ["/a"]);
+}
+
 pub(crate) async fn the_newest_due_time_is_that_of_a_scheduled_row(ledger: impl Ledger) {
     assert_eq!(ledger.newest_due().await.unwrap(), None);
     put(&ledger, &[manual("a", second(99), "x")]).await;

@@ -115,6 +115,14 @@ impl Ledger for SimLedger {
         self.rows.keep_config(key, files).await
     }
 
+    async fn forget_configs(
+        &self,
+        before: Timestamp,
+        keep: Vec<String>,
+    ) -> Result<u64, LedgerError> {
+        self.rows.forget_configs(before, keep).await
+    }
+
     async fn last_config(&self, key: String) -> Result<Option<GoodConfig>, LedgerError> {
         self.rows.last_config(key).await
     }

@@ -78,11 +78,17 @@ pub(super) fn on_open(path: &Path, error: &rusqlite::Error) -> LedgerError {
 }
 
 /// The system's error on opening or making the ledger, while doing `what`.
+pub(super) fn on_io(path: &Path, what: &str, error: &io::Error) -> LedgerError {
+    let (fault, why) = advise(what, error);
+    cannot_open(path, fault, why)
+}
+
+/// What the system's error means that came up while doing `what`, and what to do.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the system's errors are many; these are the ones we know advice for"
 )]
-pub(super) fn on_io(path: &Path, what: &str, error: &io::Error) -> LedgerError {
+pub(super) fn advise(what: &str, error: &io::Error) -> (Fault, String) {
     let (fault, advice) = match error.kind() {
         io::ErrorKind::NotFound => (Fault::Missing, "is --ledger right?"),
         io::ErrorKind::PermissionDenied => (
@@ -101,7 +107,7 @@ pub(super) fn on_io(path: &Path, what: &str, error: &io::Error) -> LedgerError {
             "look for trouble with its disk in the system's log",
         ),
     };
-    cannot_open(path, fault, format!("{what}: {error}; {advice}"))
+    (fault, format!("{what}: {error}; {advice}"))
 }
 
 pub(super) fn cannot_open(path: &Path, fault: Fault, why: impl Into<String>) -> LedgerError {

@@ -1,16 +1,19 @@
 //! The ledger's files: where they are, who holds them, who may read them.
 //!
 //! `LEDGER` is the database, `LEDGER-wal` and `LEDGER-shm` belong to SQLite, `LEDGER.lock` is held by the one process
-//! that writes, `LEDGER.new` is a ledger in the making. All are for their owner alone.
+//! that writes, `LEDGER.new` is a ledger in the making, `LEDGER-wal.old` is what a ledger that disappeared left behind.
+//! All are for their owner alone.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::{
+    DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown,
+};
 use std::path::{Path, PathBuf};
 
 use super::super::{Fault, LedgerError};
-use super::fault::{cannot_open, on_io};
+use super::fault::{advise, cannot_open, on_io};
 use super::schema::{ANOTHER_DATABASE, APPLICATION_ID};
 
 const DIRECTORY_MODE: u32 = 0o700;
@@ -22,8 +25,8 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const HEADER_BYTES: usize = 100;
 /// Where in it the application's id is.
 const APPLICATION_ID_AT: usize = 68;
-/// Longest text that is read from a lock file: a process id.
-const PID_BYTES_MAX: u64 = 20;
+/// Longest text that is read from a lock file: a process id and the ledger's id, a line each.
+const LOCK_BYTES_MAX: u64 = 64;
 
 /// `path` with `ending` after its name.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -194,16 +197,24 @@ pub(super) fn has_lock_file(path: &Path) -> bool {
     lock_path(path).symlink_metadata().is_ok()
 }
 
+/// Whether the ledger at `path` has a log beside it: it is open, or was not closed.
+pub(super) fn has_log(path: &Path) -> bool {
+    beside(path, LOG).symlink_metadata().is_ok()
+}
+
 fn lock_path(path: &Path) -> PathBuf {
     beside(path, ".lock")
 }
 
 /// That this process is the one that writes, until it is dropped.
 ///
-/// The file stays when it is let go: whoever removes it lets two processes hold two files of one name.
+/// The file stays when it is let go: whoever removes it lets two processes hold two files of one name. It holds the id
+/// of the process that has it, or had it last, and that of the ledger which it opened: so a later start can say that a
+/// ledger has disappeared.
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
+    ledger: Option<String>,
 }
 
 impl Drop for Lock {
@@ -222,22 +233,44 @@ impl Lock {
     pub(super) fn take(path: &Path) -> Result<Self, LedgerError> {
         let lock_path = lock_path(path);
         let fail = |error| on_io(path, &format!("opening {}", lock_path.display()), &error);
-        let mut file = open_lock(&lock_path).map_err(fail)?;
+        let file = open_lock(&lock_path).map_err(fail)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(LedgerError::Held {
                     path: path.to_owned(),
-                    pid: pid_in(&file),
+                    pid: said_in(&file).0,
                 });
             }
             Err(TryLockError::Error(error)) => return Err(fail(error)),
         }
+        let (_, ledger) = said_in(&file);
+        let lock = Self { file, ledger };
+        lock.say();
+        Ok(lock)
+    }
+
+    /// The id of the ledger that was opened here last, if one was.
+    pub(super) fn last_ledger(&self) -> Option<&str> {
+        self.ledger.as_deref()
+    }
+
+    /// Says which ledger is open now.
+    pub(super) fn name(&mut self, ledger: &str) {
+        if self.last_ledger() != Some(ledger) {
+            self.ledger = Some(ledger.to_owned());
+            self.say();
+        }
+    }
+
+    fn say(&self) {
+        let ledger = self.ledger.as_deref().unwrap_or_default();
+        let text = format!("{}\n{ledger}\n", std::process::id());
         // On a full disk this fails, but the lock holds: whoever comes second is told `?`, and no more is lost.
-        let _ = file
+        let _ = self
+            .file
             .set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Self { file })
+            .and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
     }
 }
 
@@ -253,11 +286,144 @@ fn open_lock(path: &Path) -> io::Result<File> {
     }
 }
 
-fn pid_in(file: &File) -> String {
+/// The process and the ledger that a lock file names; the process is `?` if it does not say.
+fn said_in(file: &File) -> (String, Option<String>) {
     let mut text = String::new();
-    let read = file.take(PID_BYTES_MAX).read_to_string(&mut text);
-    match (read, text.trim()) {
-        (Err(_), _) | (Ok(_), "") => "?".to_owned(),
-        (Ok(_), pid) => pid.to_owned(),
+    // What cannot be read says nothing.
+    let _ = file.take(LOCK_BYTES_MAX).read_to_string(&mut text);
+    let mut lines = text.lines().map(str::trim);
+    let mut next = || lines.next().filter(|line| !line.is_empty());
+    let pid = next().unwrap_or("?").to_owned();
+    (pid, next().map(str::to_owned))
+}
+
+/// Which file it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
     }
+
+    /// Of the file that stands at `path` now; not of what a link there points to, for SQLite makes no links.
+    fn at(path: &Path) -> io::Result<Self> {
+        fs::symlink_metadata(path).map(|metadata| Self::of(&metadata))
+    }
+}
+
+/// That the files which are open are those that stand at the ledger's path.
+///
+/// To write goes well also after somebody has deleted the file, put another in its place or moved it: the system keeps
+/// it for us under no name. The next process would know nothing of what was written then, and do it again. So it is
+/// looked at around each commit, and nothing is done on the strength of one that the next process cannot find.
+///
+/// As long as they are open no other file gets their inodes.
+#[derive(Debug)]
+pub(super) struct Standing {
+    path: PathBuf,
+    ledger: Identity,
+    lock: Identity,
+    log: Identity,
+    index: Identity,
+}
+
+/// How the ledger's files are called in a message.
+const LOG: &str = "-wal";
+const INDEX: &str = "-shm";
+
+impl Standing {
+    /// Remembers the files of the ledger at `path`, which `header` and `lock` are open on and SQLite has opened since.
+    pub(super) fn of(path: &Path, header: &File, lock: &Lock) -> Result<Self, LedgerError> {
+        let fail = |error: io::Error| on_io(path, "looking at its files", &error);
+        let open = |file: &File| file.metadata().map(|metadata| Identity::of(&metadata));
+        let standing = Self {
+            path: path.to_owned(),
+            ledger: open(header).map_err(fail)?,
+            lock: open(&lock.file).map_err(fail)?,
+            log: Identity::at(&beside(path, LOG)).map_err(fail)?,
+            index: Identity::at(&beside(path, INDEX)).map_err(fail)?,
+        };
+        // Whoever replaced one while we opened them one after another is noticed here.
+        let check = standing.check();
+        check.map_err(|(fault, why)| cannot_open(path, fault, why))?;
+        Ok(standing)
+    }
+
+    /// Whether all files still stand where they stood; else what is wrong and what to do.
+    pub(super) fn check(&self) -> Result<(), (Fault, String)> {
+        self.check_one(
+            "",
+            self.ledger,
+            "put it back and start again; a start without it begins a new ledger, from then on",
+        )?;
+        self.check_one(
+            ".lock",
+            self.lock,
+            "another process may write to the ledger now; start again, which makes a new lock",
+        )?;
+        let advice = "start again; never remove a file of a ledger that is in use";
+        self.check_one(LOG, self.log, advice)?;
+        self.check_one(INDEX, self.index, advice)
+    }
+
+    fn check_one(&self, ending: &str, open: Identity, advice: &str) -> Result<(), (Fault, String)> {
+        let path = beside(&self.path, ending);
+        let moved = |what: &str| {
+            let why = format!("{} {what} while it was in use; {advice}", path.display());
+            Err((Fault::Moved, why))
+        };
+        match Identity::at(&path) {
+            Ok(there) if there == open => Ok(()),
+            Ok(_) => moved("was replaced by another file"),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                moved("was deleted or moved away")
+            }
+            Err(error) => Err(advise(&format!("looking at {}", path.display()), &error)),
+        }
+    }
+
+    /// When the ledger itself is not where it was, SQLite leaves its log where it is, and the next start would take it
+    /// for that of whatever stands there then. Takes it out of the way and gives its new name.
+    pub(super) fn leave(&self) -> io::Result<Option<PathBuf>> {
+        // As SQLite looks, through links: a ledger that was moved and linked to is closed as always.
+        let is_there =
+            fs::metadata(&self.path).is_ok_and(|file| Identity::of(&file) == self.ledger);
+        let log = Identity::at(&beside(&self.path, LOG));
+        if is_there || log.ok() != Some(self.log) {
+            return Ok(None);
+        }
+        set_aside(&self.path, LOG)
+    }
+}
+
+/// Gives a file that belongs to a ledger which is no more another name, in place of the last one of its kind. It may
+/// hold the last commits of a ledger that somebody still has elsewhere.
+fn set_aside(path: &Path, ending: &str) -> io::Result<Option<PathBuf>> {
+    let old = beside(path, &format!("{ending}.old"));
+    match fs::rename(beside(path, ending), &old) {
+        Ok(()) => Ok(Some(old)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Before a ledger is made where there is none: takes out of the way what SQLite would read into it. Gives the names.
+pub(super) fn set_remains_aside(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut aside = Vec::new();
+    for ending in [LOG, "-journal"] {
+        aside.extend(set_aside(path, ending)?);
+    }
+    Ok(aside)
 }

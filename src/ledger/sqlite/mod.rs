@@ -20,7 +20,7 @@ use crate::os::Clock;
 
 use super::{Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, PRUNE_ROWS_MAX, Story};
 use fault::{RowError, cannot_open, on_io, on_open};
-use file::{Found, Lock};
+use file::{Found, Lock, Standing};
 use reader::Reader;
 use writer::{Task, Writer};
 
@@ -99,15 +99,33 @@ impl SqliteLedger {
             // Nobody has it. If it is not ours, not even a lock is left beside it.
             file::look(&path)?;
         }
-        let lock = Lock::take(&path)?;
-        let header = match file::look(&path)? {
-            Found::Nothing => make(&path, &clock).map(|()| None)?,
-            Found::Ledger(header) => Some(header),
+        let mut lock = Lock::take(&path)?;
+        let found = file::look(&path)?;
+        let is_new = matches!(found, Found::Nothing);
+        let header = match found {
+            Found::Ledger(header) => header,
+            Found::Nothing => {
+                tell_of_the_last(&path, &lock)?;
+                make(&path, &clock)?;
+                match file::look(&path)? {
+                    Found::Ledger(header) => header,
+                    Found::Nothing => return Err(cannot_open(&path, Fault::Moved, JUST_MADE)),
+                }
+            }
         };
         let conn = connect(&path, options)?;
         let id = ledger_id(&conn).map_err(|error| on_open(&path, &error))?;
         // The log is there from here on, so that the reader finds it.
         let reader = Reader::open(&path, options.busy_timeout)?;
+        let standing = Standing::of(&path, &header, &lock)?;
+        // That one has disappeared is said already.
+        if let Some(last) = lock.last_ledger().filter(|last| *last != id && !is_new) {
+            tracing::warn!(
+                "the ledger {} is another one than last time: {id}, and that was {last}",
+                path.display()
+            );
+        }
+        lock.name(&id);
         let interrupt = reader.interrupt_handle();
         let writer = Writer {
             conn,
@@ -115,6 +133,7 @@ impl SqliteLedger {
             clock,
             header,
             lock,
+            standing,
         };
         let writer = Worker::start("ledger-writer", |queue| writer.serve(queue));
         let reader = Worker::start("ledger-reader", |queue| reader.serve(queue));
@@ -309,6 +328,17 @@ impl Ledger for SqliteLedger {
         .await
     }
 
+    async fn forget_configs(
+        &self,
+        before: Timestamp,
+        keep: Vec<String>,
+    ) -> Result<u64, LedgerError> {
+        self.write(writer::Message::Chore, move |conn, _| {
+            rows::forget_configs(conn, before, &keep)
+        })
+        .await
+    }
+
     async fn last_config(&self, key: String) -> Result<Option<GoodConfig>, LedgerError> {
         self.read(move |conn| rows::last_config(conn, &key)).await
     }
@@ -364,6 +394,35 @@ impl<M> Drop for Worker<M> {
     }
 }
 
+const JUST_MADE: &str = "it was removed as soon as it was made; find out by whom, and start again";
+
+/// Says that a ledger which was here has disappeared, before a new one is made. What the old one knew is lost, but
+/// nothing is started twice for that: a new one begins from now. To refuse instead would end all nightlies to come.
+fn tell_of_the_last(path: &Path, lock: &Lock) -> Result<(), LedgerError> {
+    let fail = |error| on_io(path, "moving aside what the last ledger left", &error);
+    let aside = file::set_remains_aside(path).map_err(fail)?;
+    if aside.is_empty() && lock.last_ledger().is_none() {
+        return Ok(());
+    }
+    let left = match aside.as_slice() {
+        [] => String::new(),
+        files => {
+            let files: Vec<String> = files
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect();
+            format!("; its last commits are in {}", files.join(" and "))
+        }
+    };
+    tracing::error!(
+        "the ledger {path} has disappeared{left}. A new one is made, and begins from now: it sends nothing a second time, \
+         but what waited, was in doubt or under way is not gone on with (the log tells of it). To go on with the old one, \
+         stop pipecron, put it back with all its files, and start again",
+        path = path.display()
+    );
+    Ok(())
+}
+
 /// Makes a new ledger beside its place and moves it there when it is complete: dying in between leaves none.
 fn make(path: &Path, clock: &Clock) -> Result<(), LedgerError> {
     let new = file::beside(path, ".new");
@@ -407,7 +466,11 @@ fn draw_id() -> Result<String, getrandom::Error> {
 /// Opens the ledger to write.
 fn connect(path: &Path, options: Options) -> Result<Connection, LedgerError> {
     let failed = |error: rusqlite::Error| on_open(path, &error);
+    let has_log = file::has_log(path);
     let mut conn = Connection::open_with_flags(path, WRITE_FLAGS).map_err(failed)?;
+    // Else SQLite moves a log that does not belong to it into what we refuse, and destroys the backup that it may be.
+    let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    conn.set_db_config(keep_log, true).map_err(failed)?;
     conn.busy_timeout(options.busy_timeout).map_err(failed)?;
     // SQLite opens for reading what it may not write, without a word.
     if conn.is_readonly(MAIN_DB).map_err(failed)? {
@@ -418,7 +481,16 @@ fn connect(path: &Path, options: Options) -> Result<Connection, LedgerError> {
     identity.refuse_others(path)?;
     identity.refuse_newer(path)?;
     if let Some(damage) = damage(&conn).map_err(failed)? {
-        let why = format!("it is damaged ({damage}): move it away and restore a backup");
+        let advice = if has_log {
+            format!(
+                "if it is a backup that you have put here, {}-wal does not belong to it: move that away and start again; \
+                 else move both away and restore a backup",
+                path.display()
+            )
+        } else {
+            "move it away and restore a backup".to_owned()
+        };
+        let why = format!("it is damaged ({damage}): {advice}");
         return Err(cannot_open(path, Fault::Corrupt, why));
     }
     if set_up(&conn, options).map_err(failed)? != "wal" {
@@ -426,6 +498,7 @@ fn connect(path: &Path, options: Options) -> Result<Connection, LedgerError> {
         return Err(cannot_open(path, Fault::Io, why));
     }
     schema::migrate(&mut conn).map_err(failed)?;
+    conn.set_db_config(keep_log, false).map_err(failed)?;
     Ok(conn)
 }
 

@@ -445,6 +445,17 @@ pub(super) fn keep_config(
     Ok(())
 }
 
+/// Forgets configurations kept before `before`, but for the newest and those under `keep`; gives how many.
+pub(super) fn forget_configs(conn: &Connection, before: Timestamp, keep: &[String]) -> Result<u64> {
+    let forgotten = conn
+        .prepare_cached(
+            "DELETE FROM configs WHERE loaded_at < ?1 AND loaded_at < (SELECT max(loaded_at) FROM configs) \
+             AND key NOT IN (SELECT value FROM json_each(?2))",
+        )?
+        .execute(params![nanos(before), json(keep)?])?;
+    Ok(forgotten as u64)
+}
+
 /// The last configuration kept under `key`.
 pub(super) fn last_config(conn: &Connection, key: &str) -> Result<Option<GoodConfig>> {
     let found: Option<(i64, String)> = conn

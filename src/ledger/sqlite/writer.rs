@@ -17,7 +17,7 @@ use crate::os::Clock;
 
 use super::super::LedgerError;
 use super::fault::{RowError, catch};
-use super::file::Lock;
+use super::file::{Lock, Standing};
 
 /// Most jobs that share a commit.
 const BATCH_JOBS_MAX: usize = 256;
@@ -99,8 +99,9 @@ pub(super) struct Writer {
     pub(super) conn: Connection,
     pub(super) path: PathBuf,
     pub(super) clock: Clock,
-    pub(super) header: Option<File>,
+    pub(super) header: File,
     pub(super) lock: Lock,
+    pub(super) standing: Standing,
 }
 
 /// What had queued.
@@ -249,11 +250,27 @@ impl Writer {
 
     /// Commits. When no row was touched SQLite writes nothing and does not wait for the disk.
     fn commit(&self) -> Result<(), LedgerError> {
-        let committed = self.execute("COMMIT");
+        // Looked at before, so that nothing is written into what somebody has moved away, perhaps to keep it.
+        let committed = self
+            .stands()
+            .and_then(|()| self.execute("COMMIT").map_err(|error| self.failed(error)));
         if committed.is_err() {
             self.roll_back();
         }
-        committed.map_err(|error| self.failed(error))
+        // And after, for only this tells that the next process will find it: a request leaves on the strength of it.
+        committed.and_then(|()| self.stands())
+    }
+
+    /// That our files are where the next process looks for them.
+    fn stands(&self) -> Result<(), LedgerError> {
+        self.standing
+            .check()
+            .map_err(|(fault, why)| LedgerError::Failed {
+                path: self.path.clone(),
+                verb: "written",
+                fault,
+                why,
+            })
     }
 
     fn failed(&self, error: RowError) -> LedgerError {
@@ -267,8 +284,23 @@ impl Writer {
             path,
             header,
             lock,
+            standing,
             clock: _,
         } = self;
+        match standing.leave() {
+            Ok(None) => {}
+            Ok(Some(log)) => tracing::error!(
+                "the last commits of the ledger that was at {path} are in {log}: if you have moved that ledger, stop pipecron \
+                 and put this beside it, under its name with -wal at the end, before it is opened again",
+                path = path.display(),
+                log = log.display()
+            ),
+            Err(error) => tracing::error!(
+                "the log {path}-wal is that of a ledger which is not there any more, and could not be moved out of the way: \
+                 {error}; move it yourself before the next start",
+                path = path.display()
+            ),
+        }
         let closed = conn.close();
         drop(header);
         drop(lock);
