@@ -24,7 +24,7 @@ fn each_broken_file_says_where_it_is_broken_and_what_to_write_instead() {
         })
         .collect();
     names.sort();
-    assert!(names.len() >= 69, "{}", names.len());
+    assert!(names.len() >= 71, "{}", names.len());
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("broken");
     settings.set_prepend_module_to_snapshot(false);
