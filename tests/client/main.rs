@@ -3,6 +3,8 @@
 
 mod credentials;
 mod faults;
+mod frozen;
+mod rate;
 mod routes;
 mod secrets;
 mod stub;
