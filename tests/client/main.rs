@@ -4,6 +4,7 @@
 mod credentials;
 mod faults;
 mod frozen;
+mod hold;
 mod rate;
 mod routes;
 mod secrets;

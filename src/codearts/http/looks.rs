@@ -9,9 +9,12 @@ use tokio::time::Instant;
 
 use super::credentials::{Failure, Held};
 use super::exchange::{Lost, SHOWN_BYTES_MAX, exchange};
+use super::gate::HeldBack;
 use super::lines::Purpose;
 use super::rate::{Errand, LOOKS_AT_ONCE, Permit};
-use super::session::{Patience, Session, failed, longest_preparation, mask, no_response};
+use super::session::{
+    Patience, Session, failed, held_back, longest_preparation, mask, no_response,
+};
 use crate::codearts::calls::{Call, Shown};
 use crate::codearts::looks::{Round, UnderWay};
 use crate::codearts::search::{Search, Step, concerns_all};
@@ -152,9 +155,11 @@ impl Session {
 
     /// Makes a call, unless it would be with credentials like `refused`.
     async fn ask(&self, call: &Call, errand: Errand, refused: Option<&Arc<Held>>) -> Outcome {
-        match self.get_ready(call, errand, refused).await {
-            Ok((client, held, _permit)) => self.send(call, &client, held).await,
-            Err(failure) => Outcome::none(failed(failure)),
+        let ready = self.get_ready(call, errand, refused);
+        match self.ground.hold.unless(ready).await {
+            Ok(Ok((client, held, _permit))) => self.send(call, &client, held).await,
+            Ok(Err(failure)) => Outcome::none(failed(failure)),
+            Err(HeldBack) => Outcome::none(held_back()),
         }
     }
 
@@ -205,13 +210,14 @@ impl Session {
             Err(why) => return Outcome::none(failed(Failure::from(why))),
         };
         let mask = mask(account, &request, &held, &Secrets::new());
-        let (shown, broke_off) = match exchange(client, request, SHOWN_BYTES_MAX).await {
-            Ok(response) => (call.read(&response, &mask, self.ground.clock.now()), false),
-            Err(lost) => {
-                let broke_off = call.is_look() && !lost.never_sent && !lost.timed_out;
-                (Shown::Failed(unanswered(call, &lost, &mask)), broke_off)
-            }
-        };
+        let (shown, broke_off) =
+            match exchange(client, request, SHOWN_BYTES_MAX, &self.ground.hold).await {
+                Ok(response) => (call.read(&response, &mask, self.ground.clock.now()), false),
+                Err(lost) => {
+                    let broke_off = call.is_look() && !lost.never_sent && !lost.given_up;
+                    (Shown::Failed(unanswered(call, &lost, &mask)), broke_off)
+                }
+            };
         if let Shown::Failed(answer) = &shown {
             self.heard(answer, &held);
         }

@@ -29,6 +29,7 @@ mod sources;
 pub use dry_run::dry_run;
 pub use looks::longest_look;
 
+use gate::Hold;
 use lines::Trust;
 use rate::Rate;
 use session::{Session, no_response};
@@ -41,6 +42,7 @@ pub struct Client {
 
 struct Inner {
     clock: Clock,
+    hold: Arc<Hold>,
     trust: Arc<Trust>,
     sessions: RwLock<Sessions>,
     /// Whoever knows an account's rate; also that of one which was just taken away, as it may come back.
@@ -65,6 +67,7 @@ impl Client {
         let client = Self {
             inner: Arc::new(Inner {
                 clock,
+                hold: Arc::default(),
                 trust: Arc::default(),
                 sessions: RwLock::default(),
                 rates: Mutex::default(),
@@ -105,6 +108,7 @@ impl Client {
                     _ => Arc::new(Session::new(
                         Arc::clone(account),
                         self.inner.clock.clone(),
+                        Arc::clone(&self.inner.hold),
                         Arc::clone(&self.inner.trust),
                         Arc::clone(rate),
                     )),
@@ -203,6 +207,10 @@ impl CodeArts for Client {
 
     fn use_accounts(&self, accounts: &BTreeMap<AccountName, Arc<Account>>) {
         self.replace_accounts(accounts);
+    }
+
+    fn hold_back(&self) {
+        self.inner.hold.begin();
     }
 }
 

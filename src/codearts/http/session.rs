@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::credentials::{Failure, Held, Keeper};
 use super::exchange::{BODY_BYTES_MAX, Lost, exchange};
+use super::gate::{HELD_BACK, HeldBack, Hold};
 use super::lines::{Lines, Purpose, Trust};
 use super::rate::{Errand, NoPermit, Permit, Rate, longest_wait};
 use super::secrets::read_variables;
@@ -29,6 +30,7 @@ const DUMMY: &str = "sandbox";
 pub(super) struct Ground {
     pub(super) account: Arc<Account>,
     pub(super) clock: Clock,
+    pub(super) hold: Arc<Hold>,
     trust: Arc<Trust>,
     lines: Arc<Lines>,
 }
@@ -61,6 +63,7 @@ impl Session {
     pub(super) fn new(
         account: Arc<Account>,
         clock: Clock,
+        hold: Arc<Hold>,
         trust: Arc<Trust>,
         rate: Arc<Rate>,
     ) -> Self {
@@ -68,6 +71,7 @@ impl Session {
             ground: Arc::new(Ground {
                 account,
                 clock,
+                hold,
                 trust,
                 lines: Arc::default(),
             }),
@@ -88,11 +92,14 @@ impl Session {
 
     /// Starts a run: gets everything ready, sends one request, classes what comes back.
     pub(super) async fn start(&self, start: Start) -> Answer {
-        let prepared = match self.prepare(&start).await {
-            Ok(prepared) => prepared,
-            Err(failure) => return failed(failure),
+        let hold = &self.ground.hold;
+        let prepared = match hold.unless(self.prepare(&start)).await {
+            Ok(Ok(prepared)) => prepared,
+            Ok(Err(failure)) => return failed(failure),
+            Err(HeldBack) => return held_back(),
         };
-        let answer = match exchange(&prepared.client, prepared.request, BODY_BYTES_MAX).await {
+        let sent = exchange(&prepared.client, prepared.request, BODY_BYTES_MAX, hold);
+        let answer = match sent.await {
             Ok(response) => read(&response, &prepared.mask, self.ground.clock.now()),
             Err(lost) => unanswered(&lost, &prepared.mask),
         };
@@ -317,6 +324,11 @@ pub(super) fn failed(failure: Failure) -> Answer {
         retry_after: failure.retry_after,
         ..no_response(kind, Mask::none().show(&failure.message))
     }
+}
+
+/// Nothing was sent, as nothing is to be sent any more.
+pub(super) fn held_back() -> Answer {
+    no_response(AnswerKind::NotSent, format!("not sent: {HELD_BACK}"))
 }
 
 fn unanswered(lost: &Lost, mask: &Mask) -> Answer {
