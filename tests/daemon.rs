@@ -24,7 +24,7 @@ use pipecron::domain::{
 };
 use pipecron::ledger::{Fault, HistoryQuery, Ledger, LedgerError, MemoryLedger};
 use pipecron::os::Clock;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 #[path = "daemon/limits.rs"]
@@ -48,6 +48,10 @@ struct Service {
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
     takes: Duration,
+    /// How many more starts may leave; the others wait on this side, for a connection for instance.
+    may_leave: Semaphore,
+    /// Whether what waits on this side is to stay here.
+    held_back: watch::Sender<bool>,
 }
 
 impl Service {
@@ -78,6 +82,12 @@ impl Service {
 
 impl CodeArts for Service {
     async fn start(&self, start: Start) -> Answer {
+        let mut held_back = self.held_back.subscribe();
+        tokio::select! {
+            biased;
+            _ = held_back.wait_for(|held_back| *held_back) => return answer(AnswerKind::NotSent),
+            leave = self.may_leave.acquire() => leave.unwrap().forget(),
+        }
         let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
         let marker = start.marker.clone();
@@ -150,6 +160,10 @@ impl CodeArts for Service {
 
     fn use_accounts(&self, accounts: &BTreeMap<AccountName, Arc<Account>>) {
         *self.accounts.lock().unwrap() = accounts.keys().map(ToString::to_string).collect();
+    }
+
+    fn hold_back(&self) {
+        self.held_back.send_replace(true);
     }
 }
 
@@ -263,6 +277,8 @@ impl World {
                 under_way: AtomicUsize::new(0),
                 most_under_way: AtomicUsize::new(0),
                 takes: Duration::from_millis(300),
+                may_leave: Semaphore::new(Semaphore::MAX_PERMITS),
+                held_back: watch::Sender::new(false),
             }),
             files: Arc::new(Mutex::new(Ok(Config::default()))),
             reads: Arc::default(),
@@ -300,6 +316,8 @@ impl World {
     }
 
     fn begin(&mut self, config: Config) {
+        // A new process holds nothing back.
+        self.service.held_back.send_replace(false);
         let (tell, events) = mpsc::channel(8);
         let daemon = Daemon::new(self.parts(config));
         self.tell = Some(tell);
@@ -836,6 +854,39 @@ async fn a_stop_waits_for_answers_and_a_lost_one_is_in_doubt() {
     world.passes(Duration::from_millis(1100)).await;
     world.stop().await;
     assert_eq!(world.ends().await, ["doubtful"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_keeps_what_has_not_left_and_the_next_process_starts_it_without_a_doubt() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    let service = Arc::get_mut(&mut world.service).unwrap();
+    service.may_leave = Semaphore::new(2);
+    let set = || ["a", "b", "c", "d", "e"].map(|name| entry(name, "0 2 * * *"));
+    world.start(set());
+    world.passes(Duration::from_millis(1100)).await;
+    assert_eq!(world.ends().await, ["sent"; 5]);
+    let stopped_at = world.now();
+    world.stop().await;
+    let took = world.now() - stopped_at;
+    assert!(
+        took < TimeDelta::seconds(1),
+        "what cannot leave is not waited for: {took}"
+    );
+    let mut ends = world.ends().await;
+    ends.sort_unstable();
+    assert_eq!(
+        ends,
+        ["started", "started", "waiting", "waiting", "waiting"]
+    );
+    assert!(world.ticks().await.iter().all(|tick| tick.doubt.is_none()));
+
+    world.service.may_leave.add_permits(3);
+    world.start(set());
+    world.passes(HOUR).await;
+    assert_eq!(world.ends().await, ["started"; 5]);
+    let markers: BTreeSet<String> = world.service.markers().into_iter().collect();
+    assert_eq!((markers.len(), world.service.markers().len()), (5, 5));
+    assert_eq!(world.service.finds.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -314,7 +314,10 @@ impl History {
         match self.ledger.forget_configs(before, self.keep_configs).await {
             Ok(0) => {}
             Ok(configs) => {
-                let configs = count(usize::try_from(configs).unwrap_or(usize::MAX), "configuration");
+                let configs = count(
+                    usize::try_from(configs).unwrap_or(usize::MAX),
+                    "configuration",
+                );
                 info!(
                     "forgot {configs} of other --config paths, last loaded before {}",
                     rfc3339(before)

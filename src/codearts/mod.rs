@@ -83,6 +83,11 @@ pub trait CodeArts: Send + Sync + 'static {
     /// From now on these accounts are known, and their secrets are read again when they are next needed. Requests
     /// under way go on with what they began with.
     fn use_accounts(&self, accounts: &BTreeMap<AccountName, Arc<Account>>);
+
+    /// From now on nothing leaves that was not handed to a connection by now, whatever it waits for: a start of which
+    /// that is certain is answered at once as not sent. What has left is waited for as before. It is for a stop, which
+    /// would otherwise put into doubt what never left; there is no way back.
+    fn hold_back(&self);
 }
 
 /// A request as it goes over the wire. Its `Debug` shows no header's value and no body: both may hold secrets.

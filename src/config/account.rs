@@ -132,6 +132,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(180);
 const REQUESTS_PER_SECOND: u32 = 10;
+/// No account has more runs at once; who wants no limit writes none.
+const MAX_RUNNING_MAX: u32 = 10_000;
+/// Whole numbers alone: at less than one a second a look for a lost run, which takes several requests, would not come to
+/// its end in time.
+const REQUESTS_PER_SECOND_MAX: u32 = 1_000;
 /// A service that lists a run later than this cannot be worked with.
 const SETTLE_MAX: Duration = Duration::from_secs(6 * 3600);
 /// No exchange is waited for longer.
@@ -151,8 +156,10 @@ pub(super) static KEYS: KeySet = KeySet {
         "connect_timeout",
         "request_timeout",
         "settle",
+        "max_running",
+        "requests_per_second",
     ],
-    later: &["max_running", "requests_per_second"],
+    later: &[],
     advice: &[
         ("ak", "it belongs under `credentials:`"),
         ("sk", "it belongs under `credentials:`"),
@@ -171,6 +178,20 @@ pub(super) static KEYS: KeySet = KeySet {
             "timeout",
             "there are `connect_timeout` and `request_timeout`",
         ),
+        ("rate", "did you mean `requests_per_second`?"),
+        ("rate_limit", "did you mean `requests_per_second`?"),
+        ("qps", "did you mean `requests_per_second`?"),
+        ("rps", "did you mean `requests_per_second`?"),
+        (
+            "concurrency",
+            "did you mean `max_running`? it bounds the runs that are under way at once",
+        ),
+        (
+            "max_runs",
+            "did you mean `max_running`? it bounds the runs that are under way at once",
+        ),
+        ("overlap", "it belongs to an entry, or under `defaults`"),
+        ("priority", "it belongs to an entry, or under `defaults`"),
     ],
 };
 
@@ -190,6 +211,8 @@ struct Keys {
     settle: Option<Duration>,
     /// Whether there may be more, in something that was refused.
     lacks: bool,
+    max_running: Option<u32>,
+    requests_per_second: Option<u32>,
 }
 
 /// Checks what stands under an account's name.
@@ -263,6 +286,10 @@ impl Keys {
             "settle" => {
                 self.settle = check.duration_within(value, key, Duration::from_secs(1), SETTLE_MAX);
             }
+            "max_running" => self.max_running = check.limit(value, key, MAX_RUNNING_MAX),
+            "requests_per_second" => {
+                self.requests_per_second = check.count(value, key, REQUESTS_PER_SECOND_MAX)
+            }
             _ => {}
         }
     }
@@ -324,8 +351,8 @@ fn finish(check: &mut Check<'_>, name: &AccountName, name_at: At, keys: Keys) ->
         connect_timeout: keys.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         request_timeout: keys.request_timeout.unwrap_or(REQUEST_TIMEOUT),
         settle: keys.settle.unwrap_or(SETTLE),
-        max_running: None,
-        requests_per_second: REQUESTS_PER_SECOND,
+        max_running: keys.max_running,
+        requests_per_second: keys.requests_per_second.unwrap_or(REQUESTS_PER_SECOND),
     })
 }
 

@@ -3,6 +3,7 @@
 //! Each reader reports what is wrong and then gives `None`: the caller goes on, so that one run finds everything.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -222,6 +223,27 @@ impl<'a> Check<'a> {
     pub(super) fn count(&mut self, value: Value<'_>, key: &str, max: u32) -> Option<u32> {
         let text = self.text(value, key)?;
         self.settle(value, key, text::whole(text, 1..max.saturating_add(1)))
+    }
+
+    /// A whole number from 1 to `max`, for a key without which there is no limit.
+    pub(super) fn limit(&mut self, value: Value<'_>, key: &str, max: u32) -> Option<u32> {
+        let text = self.text(value, key)?;
+        let number = text::whole(text, 1..max.saturating_add(1)).map_err(|wrong| Wrong {
+            help: format!("{}; without `{key}` there is no limit", wrong.help),
+            ..wrong
+        });
+        self.settle(value, key, number)
+    }
+
+    /// A whole number in a range that may begin below zero.
+    pub(super) fn number(
+        &mut self,
+        value: Value<'_>,
+        key: &str,
+        range: RangeInclusive<i32>,
+    ) -> Option<i32> {
+        let text = self.text(value, key)?;
+        self.settle(value, key, text::signed(text, range))
     }
 
     /// A factor of at least 1.

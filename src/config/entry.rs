@@ -16,16 +16,18 @@ use super::request;
 use super::text::Bound;
 use super::tree::{Pair, Shape, Value};
 use crate::domain::CatchUp;
-use crate::domain::OnDoubt;
 use crate::domain::cron::{CronPattern, PatternError, PatternErrorKind};
 use crate::domain::request::{Source, Variable};
 use crate::domain::retry::Jitter;
 use crate::domain::schedule::PATTERNS_MAX;
 use crate::domain::zone::Zone;
+use crate::domain::{OnDoubt, Overlap};
 
 /// How many missed ticks may run at most.
 const CATCH_UP_MAX: u32 = 10_000;
 const ATTEMPTS_MAX: u32 = 1_000;
+/// The highest priority, and the lowest with a minus: enough ranks for anybody, and a typing error is noticed.
+const PRIORITY_MAX: i32 = 1_000;
 const LABELS_MAX: usize = 64;
 const LABEL_CHARS_MAX: usize = 64;
 const SECOND: Duration = Duration::from_secs(1);
@@ -53,6 +55,8 @@ pub(super) static KEYS: KeySet = KeySet {
         "on_doubt",
         "follow",
         "run_timeout",
+        "overlap",
+        "priority",
         "enabled",
         "not_before",
         "not_after",
@@ -60,8 +64,6 @@ pub(super) static KEYS: KeySet = KeySet {
         "allow_subminute",
     ],
     later: &[
-        "overlap",
-        "priority",
         "calendars",
         "only_on",
         "skip_on",
@@ -70,11 +72,14 @@ pub(super) static KEYS: KeySet = KeySet {
         "notices",
         "notify",
         "ping",
-        "max_running",
-        "requests_per_second",
     ],
     advice: &[
         ("settle", "it belongs to an account"),
+        ("max_running", "it belongs to an account"),
+        ("requests_per_second", "it belongs to an account"),
+        ("concurrency", "did you mean `overlap`?"),
+        ("concurrency_policy", "did you mean `overlap`?"),
+        ("concurrencyPolicy", "did you mean `overlap`?"),
         ("schedule", "when it is due is `cron`"),
         ("when", "when it is due is `cron`"),
         ("tz", "did you mean `timezone`?"),
@@ -156,6 +161,8 @@ pub(super) struct Keys<'t> {
     pub(super) on_doubt: Option<Given<OnDoubt>>,
     pub(super) follow: Option<Given<bool>>,
     pub(super) run_timeout: Option<Given<Duration>>,
+    pub(super) overlap: Option<Given<Overlap>>,
+    pub(super) priority: Option<Given<i32>>,
     pub(super) enabled: Option<Given<bool>>,
     pub(super) not_before: Option<Given<Bound>>,
     pub(super) not_after: Option<Given<Bound>>,
@@ -243,6 +250,13 @@ impl<'t> Keys<'t> {
             "run_timeout" => {
                 self.run_timeout = given(value, check.duration(value, key, SECOND));
             }
+            "overlap" => self.overlap = given(value, check.word(value, key, &OVERLAPS)),
+            "priority" => {
+                self.priority = given(
+                    value,
+                    check.number(value, key, -PRIORITY_MAX..=PRIORITY_MAX),
+                )
+            }
             "enabled" => self.enabled = given(value, check.flag(value, key)),
             "not_before" => self.not_before = given(value, check.bound(value, key)),
             "not_after" => self.not_after = given(value, check.bound(value, key)),
@@ -259,6 +273,21 @@ const CATCH_UPS: [(&str, CatchUp); 3] = [
     ("all", CatchUp::All),
 ];
 const ON_DOUBTS: [(&str, OnDoubt); 2] = [("resend", OnDoubt::Resend), ("give_up", OnDoubt::GiveUp)];
+const OVERLAPS: [(&str, Overlap); 4] = [
+    ("allow", Overlap::Allow),
+    ("skip", Overlap::Skip),
+    ("queue", Overlap::Queue),
+    ("replace", Overlap::Replace),
+];
+
+/// How an `overlap` is written.
+pub(super) fn overlap_word(overlap: Overlap) -> &'static str {
+    OVERLAPS
+        .iter()
+        .find(|(_, meaning)| *meaning == overlap)
+        .map_or("allow", |(word, _)| word)
+}
+
 const JITTERS: [(&str, Jitter); 2] = [("full", Jitter::Full), ("none", Jitter::None)];
 
 impl RetryKeys {

@@ -28,6 +28,7 @@ pub mod regions;
 mod render;
 mod request;
 mod resolve;
+mod shared;
 mod stand_in;
 mod syntax;
 mod text;
@@ -297,6 +298,7 @@ fn read_config<'t>(trees: &'t [Tree<'t>], check: &mut Check<'_>) -> Config {
             read_schedules(check, schedules, &mut names, &mut read);
         }
     }
+    shared::warn(check, &entries, &names);
     if names.is_empty() && !incomplete && check.findings.errors() == 0 {
         let message = "nothing to do: none of the files has an entry under `schedules:`";
         check.report(

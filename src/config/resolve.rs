@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 
 use super::Account;
 use super::check::{Check, Given, TEXT_BYTES, listed};
-use super::entry::{Cron, Keys};
+use super::entry::{Cron, Keys, overlap_word};
 use super::excerpt::quoted;
 use super::problem::{At, Finding, Kind};
 use super::text;
@@ -17,7 +17,8 @@ use crate::domain::request::{DESCRIPTION_CHARS_MAX, Source, Variable, VariableVa
 use crate::domain::schedule::Schedule;
 use crate::domain::zone::Zone;
 use crate::domain::{
-    AccountName, CatchUp, Entry, EntryName, Policy, Retry, RunRequest, TickId, Timestamp, marker,
+    AccountName, CatchUp, Entry, EntryName, Overlap, Policy, Retry, RunRequest, TickId, Timestamp,
+    marker,
 };
 
 /// A suggestion is looked for among so many names.
@@ -171,8 +172,14 @@ impl<'l, 't> Layers<'l, 't> {
                 .copied()
                 .unwrap_or(usual.follow),
             run_timeout: self.value(|keys| &keys.run_timeout)?.copied(),
-            overlap: usual.overlap,
-            priority: usual.priority,
+            overlap: self
+                .value(|keys| &keys.overlap)?
+                .copied()
+                .unwrap_or(usual.overlap),
+            priority: self
+                .value(|keys| &keys.priority)?
+                .copied()
+                .unwrap_or(usual.priority),
         })
     }
 
@@ -185,6 +192,7 @@ impl<'l, 't> Layers<'l, 't> {
         let enabled = self.value(|keys| &keys.enabled);
         let labels = self.value(|keys| &keys.labels);
         let catch_up = catch_up?.copied().unwrap_or(CatchUp::Latest);
+        self.warn_if_superseded(check, catch_up);
         // Among defaults it may be meant for other entries; what an entry says itself should do something.
         let own = self
             .layers
@@ -201,6 +209,26 @@ impl<'l, 't> Layers<'l, 't> {
             enabled?.copied().unwrap_or(true),
             labels?.cloned().unwrap_or_default(),
         ))
+    }
+
+    /// Missed ticks that are all caught up, and of which all but one are then dropped.
+    fn warn_if_superseded(&self, check: &mut Check<'_>, catch_up: CatchUp) {
+        let overlap = self
+            .pick(|keys| &keys.overlap)
+            .and_then(|overlap| overlap.value);
+        let keeps_one = matches!(overlap, Some(Overlap::Queue | Overlap::Replace));
+        if let Some(given) = self
+            .pick(|keys| &keys.catch_up)
+            .filter(|_| keeps_one && catch_up == CatchUp::All)
+        {
+            let word = overlap_word(overlap.unwrap_or_default());
+            let message = format!(
+                "`catch_up: all` starts few of the missed ticks with `overlap: {word}`: of those that wait for the pipeline only \
+                 the newest is kept"
+            );
+            let help = "write `catch_up: latest`, or, if each of them is to run, `overlap: allow`";
+            check.report(Finding::warning(Kind::Idle, given.at, message).help(help));
+        }
     }
 
     fn zone(&self, check: &Check<'_>) -> Result<Arc<Zone>, Refused> {

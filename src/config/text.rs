@@ -1,7 +1,7 @@
 //! Small texts and what they mean: durations, numbers, days, addresses, names. Nothing here knows of files or places.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
@@ -135,6 +135,26 @@ pub(super) fn whole(text: &str, range: Range<u32>) -> Result<u32, Wrong> {
             Wrong::new(
                 message,
                 format!("write a number from {} to {}", range.start, range.end - 1),
+            )
+        })
+}
+
+/// A whole number in a range, with or without a sign.
+pub(super) fn signed(text: &str, range: RangeInclusive<i32>) -> Result<i32, Wrong> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = if is_whole { text.parse().ok() } else { None };
+    number
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| {
+            let wrong = if is_whole {
+                "out of range"
+            } else {
+                "not a whole number"
+            };
+            Wrong::new(
+                format!("{} is {wrong}", quoted(text)),
+                format!("write a number from {} to {}", range.start(), range.end()),
             )
         })
 }

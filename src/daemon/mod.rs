@@ -436,9 +436,12 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         (next.map(|at| self.told.here(at)), SLEEP_MAX)
     }
 
-    /// Ends in good order: no new requests; those under way get the grace time; what then has no answer is in
-    /// doubt, and is looked for by the next process. What waits stays in the ledger.
+    /// Ends in good order: no new requests; what has not left yet stays here, and its tick waits again; what has gets
+    /// the grace time; what then has no answer is in doubt, and is looked for by the next process. What waits stays in
+    /// the ledger.
     async fn stop(&mut self, events: &mut mpsc::Receiver<Event>) {
+        // First of all: what still waits to leave would leave during the grace time, and be in doubt after it.
+        self.parts.service.hold_back();
         let end = tokio::time::Instant::now() + self.parts.grace;
         let starts = self
             .under_way

@@ -3,6 +3,9 @@
 
 mod credentials;
 mod faults;
+mod frozen;
+mod hold;
+mod rate;
 mod routes;
 mod secrets;
 mod stub;

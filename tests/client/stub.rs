@@ -14,6 +14,7 @@ use pipecron::domain::{AccountName, Answer, RunRequest};
 use pipecron::os::Clock;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 pub(crate) const RUN: &str = "ad6b7f66283a45be9c1f82b06c831e59";
 pub(crate) const PROJECT: &str = "54f90b75fc1447b1b65e8d3a9f77923d";
@@ -57,6 +58,8 @@ pub(crate) enum Reply {
     Bytes(Vec<u8>),
     /// A whole answer, and then the connection is closed without a word about it.
     LastWord(String),
+    /// A whole answer, when it is told to give it.
+    Later(Arc<Notify>, String),
     /// An answer without end.
     Endless,
     /// Nothing, for ever.
@@ -167,6 +170,10 @@ impl Stub {
                 Reply::LastWord(body) => {
                     let _ = stream.write_all(&http(200, &[], &body)).await;
                     return;
+                }
+                Reply::Later(told, body) => {
+                    told.notified().await;
+                    http(200, &[], &body)
                 }
                 Reply::Endless => {
                     let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";

@@ -191,7 +191,7 @@ fn all_on_one_line_costs_no_more_than_on_many() {
     for n in 0..PROBLEMS_MAX {
         write!(
             text,
-            "e{n}: {{ cron: 0 99 * * *, timezone: nowhere, overlap: skip }}, "
+            "e{n}: {{ cron: 0 99 * * *, timezone: nowhere, matrix: skip }}, "
         )
         .unwrap();
     }

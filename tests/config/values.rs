@@ -7,7 +7,7 @@ use std::time::Duration;
 use pipecron::config::{Credentials, Kind, Severity, Text};
 use pipecron::domain::request::{SecretRef, VariableValue};
 use pipecron::domain::retry::Jitter;
-use pipecron::domain::{CatchUp, Entry, Retry};
+use pipecron::domain::{CatchUp, Entry, Overlap, Retry};
 
 use super::world::{ACCOUNT, IDS, check, check_files, good};
 
@@ -178,6 +178,10 @@ fn an_entry_without_more_has_the_defaults_of_the_table() {
         jitter: Jitter::Full,
     };
     assert_eq!(entry.policy.retry, retry);
+    assert_eq!(
+        (entry.policy.overlap, entry.policy.priority),
+        (Overlap::Allow, 0)
+    );
     assert!(entry.enabled);
     assert_eq!((entry.not_before, entry.not_after), (None, None));
     assert_eq!(entry.labels, BTreeSet::new());
@@ -206,6 +210,8 @@ catch_up: all
 catch_up_max: 7
 deadline: 2d
 retry: { max_attempts: 1, initial_backoff: 250ms, max_backoff: 1h, multiplier: 1.5, jitter: none }
+overlap: skip
+priority: -7
 enabled: false
 not_before: 2026-12-01
 not_after: 2027-03-31
@@ -243,6 +249,10 @@ sources: [{ git_type: gitee, git_url: 'https://x/a.git', tag: 1.10, event_type: 
         ),
         (1, 1.5, Jitter::None)
     );
+    assert_eq!(
+        (entry.policy.overlap, entry.policy.priority),
+        (Overlap::Skip, -7)
+    );
     // Days are those of the entry's zone, and the last one is in the window to its end.
     assert_eq!(
         entry.not_before,
@@ -275,6 +285,30 @@ sources: [{ git_type: gitee, git_url: 'https://x/a.git', tag: 1.10, event_type: 
         "execution_plan_id": "012",
     });
     assert_eq!(request, expected);
+}
+
+#[test]
+fn overlaps_and_priorities() {
+    for (written, overlap) in [
+        ("allow", Overlap::Allow),
+        ("skip", Overlap::Skip),
+        ("queue", Overlap::Queue),
+        ("'replace'", Overlap::Replace),
+    ] {
+        let entry = entry(&format!("cron: '@daily'\noverlap: {written}"));
+        assert_eq!(entry.policy.overlap, overlap, "{written}");
+    }
+    for (written, priority) in [
+        ("1000", 1000),
+        ("-1000", -1000),
+        ("0", 0),
+        ("-0", 0),
+        ("+5", 5),
+        ("'7'", 7),
+    ] {
+        let entry = entry(&format!("cron: '@daily'\npriority: {written}"));
+        assert_eq!(entry.policy.priority, priority, "{written}");
+    }
 }
 
 #[test]
@@ -528,6 +562,8 @@ const ACCOUNTS: &str = "accounts:
     ca_file: /ca.pem
     connect_timeout: 1s
     request_timeout: 2m
+    max_running: 10000
+    requests_per_second: 1000
 schedules:
   e: { cron: '@manually', account: keys, project_id: 54f90b75fc1447b1b65e8d3a9f77923d, pipeline_id: e5460d1d403146a1935c2d4b68ef506c }
 ";
@@ -564,6 +600,7 @@ fn accounts_in_every_form() {
         ),
         (10, 60)
     );
+    assert_eq!((chain.max_running, chain.requests_per_second), (None, 10));
     assert_eq!(
         (chain.proxy, chain.ca_file, chain.iam_project_id),
         (None, None, None)
@@ -621,6 +658,10 @@ fn accounts_in_every_form() {
             full.request_timeout.as_secs()
         ),
         (1, 120)
+    );
+    assert_eq!(
+        (full.max_running, full.requests_per_second),
+        (Some(10_000), 1_000)
     );
 }
 

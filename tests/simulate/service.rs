@@ -423,4 +423,7 @@ impl CodeArts for Way {
     }
 
     fn use_accounts(&self, _: &BTreeMap<AccountName, Arc<Account>>) {}
+
+    /// What is on its way here has left the machine.
+    fn hold_back(&self) {}
 }

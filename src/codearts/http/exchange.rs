@@ -2,7 +2,7 @@
 
 use reqwest::header::{HeaderName, HeaderValue};
 
-use super::gate::gated;
+use super::gate::{HELD_BACK, Hold, gated};
 use crate::codearts::{Body, HttpRequest, HttpResponse};
 
 /// Most that is read of a body, in bytes. The answer to a start has a few hundred; IAM's, without the catalogue, a few
@@ -17,21 +17,25 @@ pub(super) const SHOWN_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(super) struct Lost {
     /// Whether it is certain that the server never got the request.
     pub(super) never_sent: bool,
-    /// Whether we waited for it as long as we do. Otherwise the connection was lost.
-    pub(super) timed_out: bool,
+    /// Whether it was we who did not wait any longer. Otherwise the connection was lost.
+    pub(super) given_up: bool,
     /// What went wrong and with whom.
     pub(super) why: String,
 }
 
 /// Sends a request, once. A response is one as soon as its head is there; a body that breaks off is part of it.
+///
+/// When the hold begins, what has not left stays here, and what has is waited for: its answer says what became of it. A
+/// request without a body, of which nobody knows whether it has left, only looks, and is given up.
 pub(super) async fn exchange(
     client: &reqwest::Client,
     request: HttpRequest,
     body_bytes_max: usize,
+    hold: &Hold,
 ) -> Result<HttpResponse, Lost> {
     let refuse = |why: String| Lost {
         never_sent: true,
-        timed_out: false,
+        given_up: false,
         why,
     };
     let method = reqwest::Method::from_bytes(request.method.as_bytes())
@@ -54,12 +58,26 @@ pub(super) async fn exchange(
     if has_body {
         *sent.body_mut() = Some(reqwest::Body::wrap(body));
     }
-    match client.execute(sent).await {
+    let sending = client.execute(sent);
+    tokio::pin!(sending);
+    let outcome = tokio::select! {
+        biased;
+        outcome = &mut sending => outcome,
+        () = hold.begins() => {
+            let never_sent = gate.shut();
+            if never_sent || !has_body {
+                let why = format!("{host}: {HELD_BACK}");
+                return Err(Lost { never_sent, given_up: true, why });
+            }
+            sending.await
+        }
+    };
+    match outcome {
         Ok(response) => Ok(read(response, body_bytes_max).await),
         Err(error) => Err(Lost {
             // A request without a body has no gate to tell; one that never connected was never sent either.
             never_sent: gate.shut() || (!has_body && error.is_connect()),
-            timed_out: error.is_timeout(),
+            given_up: error.is_timeout(),
             why: format!("{host}: {}", causes(error)),
         }),
     }
@@ -139,5 +157,67 @@ pub(super) fn causes(error: reqwest::Error) -> String {
         error.to_string()
     } else {
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// A name service that never answers.
+    #[derive(Default)]
+    struct Silent {
+        is_asked: AtomicBool,
+    }
+
+    /// So that the test can look at it too.
+    struct Resolver(Arc<Silent>);
+
+    impl reqwest::dns::Resolve for Resolver {
+        fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+            self.0.is_asked.store(true, Ordering::SeqCst);
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_name_is_held_back() {
+        let silent = Arc::new(Silent::default());
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(
+                rustls::ClientConfig::builder_with_provider(Arc::new(
+                    rustls::crypto::ring::default_provider(),
+                ))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(rustls::RootCertStore::empty())
+                .with_no_client_auth(),
+            )
+            .dns_resolver(Arc::new(Resolver(Arc::clone(&silent))))
+            .no_proxy()
+            .build()
+            .unwrap();
+        let hold = Arc::new(Hold::default());
+        let request = HttpRequest {
+            method: "POST".to_owned(),
+            url: "http://service.example/run".to_owned(),
+            headers: Vec::new(),
+            body: b"{}".to_vec(),
+        };
+        let sent = {
+            let hold = Arc::clone(&hold);
+            tokio::spawn(async move { exchange(&client, request, BODY_BYTES_MAX, &hold).await })
+        };
+        while !silent.is_asked.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        assert!(!sent.is_finished());
+        hold.begin();
+        let lost = sent.await.unwrap().unwrap_err();
+        assert!(lost.never_sent && lost.given_up, "{lost:?}");
+        assert_eq!(lost.why, "service.example: pipecron is being stopped");
     }
 }

@@ -5,6 +5,10 @@
 //! server can have got a request it could carry out. When we give up, the gate is shut in the same step that looks
 //! whether something has passed: what was not handed out by then never will be, even if the connection comes up in
 //! that very moment.
+//!
+//! A [`Hold`] is for all requests at once: when pipecron ends, whatever has not left by then stays here, and is known to
+//! have stayed here. Who waits for something that comes before is told at once instead of being killed in the midst of
+//! it, which would leave the tick in doubt.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +16,43 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+use tokio::sync::watch;
+
+/// From when on nothing leaves any more. There is no way back.
+#[derive(Debug, Default)]
+pub(super) struct Hold(watch::Sender<bool>);
+
+/// What is said of a request that a hold kept here.
+pub(super) const HELD_BACK: &str = "pipecron is being stopped";
+
+impl Hold {
+    pub(super) fn begin(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Waits until it begins; over at once if it has.
+    pub(super) async fn begins(&self) {
+        let mut is_on = self.0.subscribe();
+        // An error would say that the sender is gone, which is ours.
+        let _ = is_on.wait_for(|is_on| *is_on).await;
+    }
+
+    /// What comes of `work`, unless the hold begins before it is done.
+    ///
+    /// # Errors
+    /// When the hold has begun; `work` was dropped then.
+    pub(super) async fn unless<T>(&self, work: impl Future<Output = T>) -> Result<T, HeldBack> {
+        tokio::select! {
+            biased;
+            () = self.begins() => Err(HeldBack),
+            done = work => Ok(done),
+        }
+    }
+}
+
+/// A hold has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HeldBack;
 
 const OPEN: u8 = 0;
 const PASSED: u8 = 1;
@@ -120,6 +161,21 @@ mod tests {
         let (gate, body) = gated(b"{}".to_vec());
         drop(gate);
         assert!(body.collect().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_hold_ends_every_wait_and_stays() {
+        let hold = Arc::new(Hold::default());
+        assert_eq!(hold.unless(async { 7 }).await, Ok(7));
+        let waits = {
+            let hold = Arc::clone(&hold);
+            tokio::spawn(async move { hold.unless(std::future::pending::<()>()).await })
+        };
+        tokio::task::yield_now().await;
+        assert!(!waits.is_finished());
+        hold.begin();
+        assert_eq!(waits.await.unwrap(), Err(HeldBack));
+        assert_eq!(hold.unless(async { 7 }).await, Err(HeldBack));
     }
 
     #[test]

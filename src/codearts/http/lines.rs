@@ -243,7 +243,7 @@ fn client(
         .referer(false);
     builder = match purpose {
         Purpose::Call => builder,
-        Purpose::Look => builder.pool_max_idle_per_host(super::looks::LOOKS_AT_ONCE),
+        Purpose::Look => builder.pool_max_idle_per_host(super::rate::LOOKS_AT_ONCE),
         Purpose::Start | Purpose::Metadata => builder.pool_max_idle_per_host(0),
     };
     builder = match account.proxy.as_deref() {

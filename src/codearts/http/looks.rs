@@ -9,8 +9,12 @@ use tokio::time::Instant;
 
 use super::credentials::{Failure, Held};
 use super::exchange::{Lost, SHOWN_BYTES_MAX, exchange};
+use super::gate::HeldBack;
 use super::lines::Purpose;
-use super::session::{Session, failed, longest_preparation, mask, no_response, too_slow};
+use super::rate::{Errand, LOOKS_AT_ONCE, Permit};
+use super::session::{
+    Patience, Session, failed, held_back, longest_preparation, mask, no_response,
+};
 use crate::codearts::calls::{Call, Shown};
 use crate::codearts::looks::{Round, UnderWay};
 use crate::codearts::search::{Search, Step, concerns_all};
@@ -19,10 +23,8 @@ use crate::config::Account;
 use crate::domain::sighting::{Find, Look, PipelineAt, SeenRun, Sighting};
 use crate::domain::{Answer, AnswerKind};
 
-/// How many looks an account has under way at once.
-pub(super) const LOOKS_AT_ONCE: usize = 8;
 /// After this a look asks no further: a service that takes its time with each of hundreds of calls must not keep us for
-/// hours.
+/// hours. What it waits for its permits is within that.
 const LOOK_TIME: Duration = Duration::from_secs(300);
 
 /// The longest a look at runs, or the stopping of one, takes for this account.
@@ -43,11 +45,11 @@ struct Outcome {
 impl Session {
     /// Looks for a run by its marker.
     pub(super) async fn find(&self, find: Find) -> Sighting {
-        let until = Instant::now() + LOOK_TIME;
+        let errand = looking();
         let mut search = Search::new(find);
         loop {
             match search.next() {
-                Step::Ask(call) => search.feed(self.call(&call, until).await),
+                Step::Ask(call) => search.feed(self.call(&call, errand).await),
                 Step::Done(sighting) => return sighting,
             }
         }
@@ -55,11 +57,11 @@ impl Session {
 
     /// What a pipeline does now.
     pub(super) async fn under_way(&self, at: PipelineAt) -> Result<Vec<SeenRun>, Answer> {
-        let until = Instant::now() + LOOK_TIME;
+        let errand = before_a_start();
         let mut look = UnderWay::new(at);
         loop {
             match look.next() {
-                Step::Ask(call) => look.feed(self.call(&call, until).await),
+                Step::Ask(call) => look.feed(self.call(&call, errand).await),
                 Step::Done(runs) => return runs,
             }
         }
@@ -67,17 +69,17 @@ impl Session {
 
     /// Looks at runs.
     pub(super) async fn look(self: Arc<Self>, runs: Vec<(PipelineAt, String)>) -> Vec<Look> {
-        let until = Instant::now() + LOOK_TIME;
+        let errand = looking();
         let mut round = Round::new(runs);
         for batch in round.batches() {
             if round.end().is_none() {
-                let shown = self.call(&batch.call, until).await;
+                let shown = self.call(&batch.call, errand).await;
                 round.take_batch(&batch.runs, shown);
             }
         }
         let ask = |(at, call): (usize, Call)| {
             let session = Arc::clone(&self);
-            async move { (at, session.call(&call, until).await) }
+            async move { (at, session.call(&call, errand).await) }
         };
         let mut details = futures_util::stream::iter(round.details())
             .map(ask)
@@ -99,7 +101,7 @@ impl Session {
         run_id: String,
         queue_id: Option<String>,
     ) -> Result<(), Answer> {
-        let until = Instant::now() + LOOK_TIME;
+        let errand = before_a_start();
         if let Some(queue_id) = queue_id {
             let (at, run_id) = (at.clone(), run_id.clone());
             let call = Call::CancelQueuing {
@@ -107,16 +109,16 @@ impl Session {
                 run_id,
                 queue_id,
             };
-            match self.done(&call, until).await {
+            match self.done(&call, errand).await {
                 Err(answer) if !concerns_all(&answer) => {}
                 outcome => return outcome,
             }
         }
-        self.done(&Call::Stop { at, run_id }, until).await
+        self.done(&Call::Stop { at, run_id }, errand).await
     }
 
-    async fn done(&self, call: &Call, until: Instant) -> Result<(), Answer> {
-        if let Shown::Failed(answer) = self.call(call, until).await {
+    async fn done(&self, call: &Call, errand: Errand) -> Result<(), Answer> {
+        if let Shown::Failed(answer) = self.call(call, errand).await {
             Err(answer)
         } else {
             Ok(())
@@ -125,24 +127,21 @@ impl Session {
 
     /// Makes a call, and once more at once if that may help: with new credentials if the old ones were refused, or if a
     /// kept connection was closed under a look.
-    async fn call(&self, call: &Call, until: Instant) -> Shown {
-        let Ok(Ok(_place)) = tokio::time::timeout_at(until, self.looks.acquire()).await else {
-            return Shown::Failed(unasked(call));
-        };
-        if Instant::now() >= until {
+    async fn call(&self, call: &Call, errand: Errand) -> Shown {
+        if Instant::now() >= errand.until() {
             return Shown::Failed(unasked(call));
         }
-        let first = self.ask(call, None).await;
+        let first = self.ask(call, errand, None).await;
         let refused = first
             .held
             .as_ref()
             .filter(|_| is_unauthorized(&first.shown));
         let again = if first.broke_off {
-            self.ask(call, None).await
+            self.ask(call, errand, None).await
         } else if refused.is_some() {
             // A signature that was refused is refused again, and the gateway locks a key after five: only other
             // credentials are worth another request.
-            self.ask(call, refused).await
+            self.ask(call, errand, refused).await
         } else {
             return first.shown;
         };
@@ -155,33 +154,41 @@ impl Session {
     }
 
     /// Makes a call, unless it would be with credentials like `refused`.
-    async fn ask(&self, call: &Call, refused: Option<&Arc<Held>>) -> Outcome {
-        let patience = longest_preparation(self.account());
-        let prepared = match tokio::time::timeout(patience, self.ready(call)).await {
-            Ok(Ok(prepared)) => prepared,
-            Ok(Err(failure)) => return Outcome::none(failed(failure)),
-            Err(_) => return Outcome::none(failed(too_slow(patience))),
-        };
-        let (client, held) = prepared;
-        if refused.is_some_and(|refused| refused.is_like(&held)) {
-            return Outcome::none(no_response(
-                AnswerKind::Unauthorized,
-                "there are no other credentials".to_owned(),
-            ));
+    async fn ask(&self, call: &Call, errand: Errand, refused: Option<&Arc<Held>>) -> Outcome {
+        let ready = self.get_ready(call, errand, refused);
+        match self.ground.hold.unless(ready).await {
+            Ok(Ok((client, held, _permit))) => self.send(call, &client, held).await,
+            Ok(Err(failure)) => Outcome::none(failed(failure)),
+            Err(HeldBack) => Outcome::none(held_back()),
         }
-        self.send(call, &client, held).await
     }
 
-    async fn ready(&self, call: &Call) -> Result<(reqwest::Client, Arc<Held>), Failure> {
+    /// Waits for the permit last, as a start does.
+    async fn get_ready(
+        &self,
+        call: &Call,
+        errand: Errand,
+        refused: Option<&Arc<Held>>,
+    ) -> Result<(reqwest::Client, Arc<Held>, Permit), Failure> {
         // To stop a run is done on a connection of its own, as a start is: it should not break off.
         let purpose = if call.is_look() {
             Purpose::Look
         } else {
             Purpose::Start
         };
-        let client = self.ground.client(purpose).await?;
-        let held = self.keeper.get(&self.ground).await?;
-        Ok((client, held))
+        let mut patience = Patience::new(self.account());
+        let client = patience.bear(self.ground.client(purpose)).await?;
+        let other = |held: Arc<Held>| match refused {
+            Some(refused) if refused.is_like(&held) => Err(Failure {
+                unauthorized: true,
+                ..Failure::from("there are no other credentials".to_owned())
+            }),
+            Some(_) | None => Ok(held),
+        };
+        other(patience.bear(self.keeper.get(&self.ground)).await?)?;
+        let permit = self.permit(errand).await?;
+        let held = other(patience.bear(self.keeper.get(&self.ground)).await?)?;
+        Ok((client, held, permit))
     }
 
     async fn send(&self, call: &Call, client: &reqwest::Client, held: Arc<Held>) -> Outcome {
@@ -203,15 +210,16 @@ impl Session {
             Err(why) => return Outcome::none(failed(Failure::from(why))),
         };
         let mask = mask(account, &request, &held, &Secrets::new());
-        let (shown, broke_off) = match exchange(client, request, SHOWN_BYTES_MAX).await {
-            Ok(response) => (call.read(&response, &mask, self.ground.clock.now()), false),
-            Err(lost) => {
-                let broke_off = call.is_look() && !lost.never_sent && !lost.timed_out;
-                (Shown::Failed(unanswered(call, &lost, &mask)), broke_off)
-            }
-        };
-        if is_unauthorized(&shown) {
-            self.keeper.refused(&held);
+        let (shown, broke_off) =
+            match exchange(client, request, SHOWN_BYTES_MAX, &self.ground.hold).await {
+                Ok(response) => (call.read(&response, &mask, self.ground.clock.now()), false),
+                Err(lost) => {
+                    let broke_off = call.is_look() && !lost.never_sent && !lost.given_up;
+                    (Shown::Failed(unanswered(call, &lost, &mask)), broke_off)
+                }
+            };
+        if let Shown::Failed(answer) = &shown {
+            self.heard(answer, &held);
         }
         Outcome {
             shown,
@@ -229,6 +237,19 @@ impl Outcome {
             held: None,
             broke_off: false,
         }
+    }
+}
+
+fn looking() -> Errand {
+    Errand::Look {
+        until: Instant::now() + LOOK_TIME,
+    }
+}
+
+/// What a pipeline does is looked at, and a run stopped, when a start waits for it.
+fn before_a_start() -> Errand {
+    Errand::Start {
+        until: Instant::now() + LOOK_TIME,
     }
 }
 

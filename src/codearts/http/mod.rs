@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use super::{CodeArts, Start};
@@ -21,6 +21,7 @@ mod exchange;
 mod gate;
 mod lines;
 mod looks;
+mod rate;
 mod secrets;
 mod session;
 mod sources;
@@ -28,7 +29,9 @@ mod sources;
 pub use dry_run::dry_run;
 pub use looks::longest_look;
 
+use gate::Hold;
 use lines::Trust;
+use rate::Rate;
 use session::{Session, no_response};
 
 /// The client. Copies share their sessions.
@@ -39,8 +42,11 @@ pub struct Client {
 
 struct Inner {
     clock: Clock,
+    hold: Arc<Hold>,
     trust: Arc<Trust>,
     sessions: RwLock<Sessions>,
+    /// Whoever knows an account's rate; also that of one which was just taken away, as it may come back.
+    rates: Mutex<BTreeMap<AccountName, Arc<Rate>>>,
 }
 
 type Sessions = BTreeMap<AccountName, Arc<Session>>;
@@ -61,8 +67,10 @@ impl Client {
         let client = Self {
             inner: Arc::new(Inner {
                 clock,
+                hold: Arc::default(),
                 trust: Arc::default(),
                 sessions: RwLock::default(),
+                rates: Mutex::default(),
             }),
         };
         client.replace_accounts(accounts);
@@ -70,9 +78,18 @@ impl Client {
     }
 
     /// Goes on with these accounts, after a reload. One whose settings are unchanged keeps its session, its token
-    /// included; its secrets and files are read again. Requests under way end under the account they began with.
+    /// included; its secrets and files are read again. Requests under way end under the account they began with; all
+    /// requests of that name together keep to the new rate at once.
     pub fn replace_accounts(&self, accounts: &BTreeMap<AccountName, Arc<Account>>) {
         self.inner.trust.forget();
+        let mut rates = self
+            .inner
+            .rates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        rates.retain(|name, rate| {
+            accounts.contains_key(name) || Arc::strong_count(rate) > 1 || !rate.is_idle()
+        });
         let mut sessions = self
             .inner
             .sessions
@@ -81,12 +98,19 @@ impl Client {
         *sessions = accounts
             .iter()
             .map(|(name, account)| {
+                let per_second = account.requests_per_second;
+                let rate = rates
+                    .entry(name.clone())
+                    .or_insert_with(|| Arc::new(Rate::new(per_second)));
+                rate.set(per_second);
                 let session = match sessions.get(name) {
                     Some(session) if session.account() == &**account => Arc::clone(session),
                     _ => Arc::new(Session::new(
                         Arc::clone(account),
                         self.inner.clock.clone(),
+                        Arc::clone(&self.inner.hold),
                         Arc::clone(&self.inner.trust),
+                        Arc::clone(rate),
                     )),
                 };
                 session.reread();
@@ -184,6 +208,10 @@ impl CodeArts for Client {
     fn use_accounts(&self, accounts: &BTreeMap<AccountName, Arc<Account>>) {
         self.replace_accounts(accounts);
     }
+
+    fn hold_back(&self) {
+        self.inner.hold.begin();
+    }
 }
 
 fn no_account(account: &AccountName) -> Answer {
@@ -193,9 +221,11 @@ fn no_account(account: &AccountName) -> Answer {
     )
 }
 
-/// The longest [`CodeArts::start`] takes for this account. A lease on an attempt has to outlive it.
+/// The longest [`CodeArts::start`] takes for this account. A lease on an attempt has to outlive it, and begins when the
+/// attempt is written down, so before the wait for the account's rate: that is in it.
 pub fn longest_start(account: &Account) -> Duration {
     session::longest_preparation(account)
+        .saturating_add(rate::longest_wait(account.requests_per_second))
         .saturating_add(account.request_timeout)
         .saturating_add(Duration::from_secs(5))
 }

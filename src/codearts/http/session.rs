@@ -7,12 +7,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::credentials::{Failure, Held, Keeper};
 use super::exchange::{BODY_BYTES_MAX, Lost, exchange};
+use super::gate::{HELD_BACK, HeldBack, Hold};
 use super::lines::{Lines, Purpose, Trust};
-use super::looks::LOOKS_AT_ONCE;
+use super::rate::{Errand, NoPermit, Permit, Rate, longest_wait};
 use super::secrets::read_variables;
 use super::sources::blocking;
 use crate::codearts::{HttpRequest, Mask, Secrets, Start, read, request, secret_variables};
@@ -29,6 +30,7 @@ const DUMMY: &str = "sandbox";
 pub(super) struct Ground {
     pub(super) account: Arc<Account>,
     pub(super) clock: Clock,
+    pub(super) hold: Arc<Hold>,
     trust: Arc<Trust>,
     lines: Arc<Lines>,
 }
@@ -53,21 +55,28 @@ impl Ground {
 pub(super) struct Session {
     pub(super) ground: Arc<Ground>,
     pub(super) keeper: Arc<Keeper>,
-    /// Whoever looks holds one of these, so that looks leave the service and the account's rate to starts.
-    pub(super) looks: Semaphore,
+    /// When the next request may leave; shared with the account's sessions before this one.
+    pub(super) rate: Arc<Rate>,
 }
 
 impl Session {
-    pub(super) fn new(account: Arc<Account>, clock: Clock, trust: Arc<Trust>) -> Self {
+    pub(super) fn new(
+        account: Arc<Account>,
+        clock: Clock,
+        hold: Arc<Hold>,
+        trust: Arc<Trust>,
+        rate: Arc<Rate>,
+    ) -> Self {
         Self {
             ground: Arc::new(Ground {
                 account,
                 clock,
+                hold,
                 trust,
                 lines: Arc::default(),
             }),
             keeper: Arc::default(),
-            looks: Semaphore::new(LOOKS_AT_ONCE),
+            rate,
         }
     }
 
@@ -83,27 +92,83 @@ impl Session {
 
     /// Starts a run: gets everything ready, sends one request, classes what comes back.
     pub(super) async fn start(&self, start: Start) -> Answer {
-        let patience = longest_preparation(self.account());
-        let prepared = match tokio::time::timeout(patience, self.prepare(&start)).await {
+        let hold = &self.ground.hold;
+        let prepared = match hold.unless(self.prepare(&start)).await {
             Ok(Ok(prepared)) => prepared,
             Ok(Err(failure)) => return failed(failure),
-            Err(_) => return failed(too_slow(patience)),
+            Err(HeldBack) => return held_back(),
         };
-        let answer = match exchange(&prepared.client, prepared.request, BODY_BYTES_MAX).await {
+        let sent = exchange(&prepared.client, prepared.request, BODY_BYTES_MAX, hold);
+        let answer = match sent.await {
             Ok(response) => read(&response, &prepared.mask, self.ground.clock.now()),
             Err(lost) => unanswered(&lost, &prepared.mask),
         };
-        if answer.kind == AnswerKind::Unauthorized {
-            self.keeper.refused(&prepared.held);
-        }
+        self.heard(&answer, &prepared.held);
         answer
     }
 
+    /// What an answer means for the other requests of the account.
+    pub(super) fn heard(&self, answer: &Answer, held: &Arc<Held>) {
+        match answer.kind {
+            AnswerKind::Unauthorized => {
+                self.keeper.refused(held);
+                // Each of those who wait would be one more bad signature, and the gateway locks a key after five.
+                self.rate.turn_back();
+            }
+            // Those who wait would only make it worse; they come again when the account has rested.
+            AnswerKind::Throttled => self.rate.turn_back(),
+            AnswerKind::Started { .. }
+            | AnswerKind::Busy
+            | AnswerKind::NotSent
+            | AnswerKind::Refused
+            | AnswerKind::RefusedInPassing
+            | AnswerKind::Doubtful => {}
+        }
+    }
+
+    /// Gets everything ready, and waits for the permit last: so what has one leaves at once.
     async fn prepare(&self, start: &Start) -> Result<Prepared, Failure> {
+        let mut patience = Patience::new(self.account());
+        let secrets = patience.bear(self.variables(start)).await?;
+        let client = patience.bear(self.ground.client(Purpose::Start)).await?;
+        patience.bear(self.keeper.get(&self.ground)).await?;
+        let wait = longest_wait(self.account().requests_per_second);
+        let until = Instant::now() + wait;
+        let permit = self.permit(Errand::Start { until }).await?;
+        // They are at hand, unless they ended or were refused during the wait.
+        let held = patience.bear(self.keeper.get(&self.ground)).await?;
+        self.write(start, secrets, client, held, permit)
+    }
+
+    /// Leave to send a request.
+    pub(super) async fn permit(&self, errand: Errand) -> Result<Permit, Failure> {
         let account = self.account();
-        let secrets = self.variables(start).await?;
-        let client = self.ground.client(Purpose::Start).await?;
-        let held = self.keeper.get(&self.ground).await?;
+        let why = match self.rate.permit(errand).await {
+            Ok(permit) => return Ok(permit),
+            Err(NoPermit::TurnedBack) => {
+                "the service has just refused another request of the account".to_owned()
+            }
+            Err(NoPermit::Crowded) => format!(
+                "too many requests of the account wait already, of which {} a second leave",
+                account.requests_per_second
+            ),
+            Err(NoPermit::TooLate) => format!(
+                "its turn did not come in time; of the account's requests {} a second leave",
+                account.requests_per_second
+            ),
+        };
+        Err(Failure::from(format!("not sent: {why}")))
+    }
+
+    fn write(
+        &self,
+        start: &Start,
+        secrets: Secrets,
+        client: reqwest::Client,
+        held: Arc<Held>,
+        permit: Permit,
+    ) -> Result<Prepared, Failure> {
+        let account = self.account();
         let project_id = account
             .iam_project_id
             .as_deref()
@@ -120,6 +185,7 @@ impl Session {
             held,
             request,
             mask,
+            _permit: permit,
         })
     }
 
@@ -144,6 +210,32 @@ struct Prepared {
     held: Arc<Held>,
     request: HttpRequest,
     mask: Mask,
+    /// Kept until the answer is there.
+    _permit: Permit,
+}
+
+/// How long getting ready for one request may take, whatever it waits for between.
+pub(super) struct Patience {
+    whole: Duration,
+    left: Duration,
+}
+
+impl Patience {
+    pub(super) fn new(account: &Account) -> Self {
+        let whole = longest_preparation(account);
+        Self { whole, left: whole }
+    }
+
+    /// Waits for a part of it, and no longer than what is left.
+    pub(super) async fn bear<T>(
+        &mut self,
+        part: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let begun = Instant::now();
+        let outcome = tokio::time::timeout(self.left, part).await;
+        self.left = self.left.saturating_sub(begun.elapsed());
+        outcome.unwrap_or_else(|_| Err(too_slow(self.whole)))
+    }
 }
 
 /// How long credentials and secrets may take. A token may have to be fetched twice: the fetch we waited for can be
@@ -156,7 +248,7 @@ pub(super) fn longest_preparation(account: &Account) -> Duration {
 }
 
 /// Getting ready took longer than that.
-pub(super) fn too_slow(patience: Duration) -> Failure {
+fn too_slow(patience: Duration) -> Failure {
     Failure::from(format!(
         "credentials and secrets could not be had within {} s",
         patience.as_secs()
@@ -232,6 +324,11 @@ pub(super) fn failed(failure: Failure) -> Answer {
         retry_after: failure.retry_after,
         ..no_response(kind, Mask::none().show(&failure.message))
     }
+}
+
+/// Nothing was sent, as nothing is to be sent any more.
+pub(super) fn held_back() -> Answer {
+    no_response(AnswerKind::NotSent, format!("not sent: {HELD_BACK}"))
 }
 
 fn unanswered(lost: &Lost, mask: &Mask) -> Answer {

@@ -147,7 +147,7 @@ async fn call(
         .client(purpose)
         .await
         .map_err(|failure| failure.message)?;
-    exchange(&client, request, BODY_BYTES_MAX)
+    exchange(&client, request, BODY_BYTES_MAX, &ground.hold)
         .await
         .map_err(|lost| lost.why)
 }

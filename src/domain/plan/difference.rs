@@ -103,6 +103,8 @@ fn changed_keys(old: &Entry, new: &Entry) -> Vec<&'static str> {
             "run_timeout",
             old.policy.run_timeout != new.policy.run_timeout,
         ),
+        ("overlap", old.policy.overlap != new.policy.overlap),
+        ("priority", old.policy.priority != new.policy.priority),
         ("enabled", old.enabled != new.enabled),
         ("not_before", old.not_before != new.not_before),
         ("not_after", old.not_after != new.not_after),
@@ -111,4 +113,48 @@ fn changed_keys(old: &Entry, new: &Entry) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(key, changed)| changed.then_some(key))
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::{AccountName, CatchUp, Overlap, Policy, RunRequest};
+
+    #[test]
+    fn what_an_entry_does_about_other_runs_is_a_difference() {
+        let name = EntryName::parse("nightly").unwrap();
+        let entry = |policy| {
+            let entry = Entry {
+                name: name.clone(),
+                schedule: None,
+                account: AccountName::parse("main").unwrap(),
+                request: RunRequest::default(),
+                spread: Duration::ZERO,
+                catch_up: CatchUp::Latest,
+                catch_up_max: 100,
+                deadline: Duration::from_secs(60),
+                policy,
+                enabled: true,
+                not_before: None,
+                not_after: None,
+                labels: BTreeSet::new(),
+            };
+            BTreeMap::from([(name.clone(), Arc::new(entry))])
+        };
+        let usual = Policy::default();
+        let changed = Policy {
+            overlap: Overlap::Skip,
+            priority: 1,
+            ..usual
+        };
+        assert_eq!(diff(&entry(usual), &entry(usual)), []);
+        let difference = Difference {
+            entry: name.clone(),
+            kind: DifferenceKind::Changed(vec!["overlap", "priority"]),
+        };
+        assert_eq!(diff(&entry(usual), &entry(changed)), [difference]);
+    }
 }
