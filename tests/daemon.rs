@@ -858,13 +858,22 @@ async fn a_stop_waits_for_answers_and_a_lost_one_is_in_doubt() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_keeps_what_has_not_left_and_the_next_process_starts_it_without_a_doubt() {
-    let mut world = World::at("2026-11-24T01:59:59Z");
+    let mut world = World::at("2026-11-24T01:58:59Z");
     let service = Arc::get_mut(&mut world.service).unwrap();
-    service.may_leave = Semaphore::new(2);
-    let set = || ["a", "b", "c", "d", "e"].map(|name| entry(name, "0 2 * * *"));
+    service.may_leave = Semaphore::new(3);
+    let nightly = ["a", "b", "c", "d", "e"].map(|name| entry(name, "0 2 * * *"));
+    let set = || {
+        nightly
+            .iter()
+            .cloned()
+            .chain([entry("proves-the-key", "59 1 * * *")])
+    };
     world.start(set());
-    world.passes(Duration::from_millis(1100)).await;
-    assert_eq!(world.ends().await, ["sent"; 5]);
+    world.passes(Duration::from_millis(61_100)).await;
+    assert_eq!(
+        world.ends().await,
+        ["started", "sent", "sent", "sent", "sent", "sent"]
+    );
     let stopped_at = world.now();
     world.stop().await;
     let took = world.now() - stopped_at;
@@ -876,17 +885,23 @@ async fn a_stop_keeps_what_has_not_left_and_the_next_process_starts_it_without_a
     ends.sort_unstable();
     assert_eq!(
         ends,
-        ["started", "started", "waiting", "waiting", "waiting"]
+        [
+            "started", "started", "started", "waiting", "waiting", "waiting"
+        ]
     );
     assert!(world.ticks().await.iter().all(|tick| tick.doubt.is_none()));
 
     world.service.may_leave.add_permits(3);
     world.start(set());
     world.passes(HOUR).await;
-    assert_eq!(world.ends().await, ["started"; 5]);
+    assert_eq!(world.ends().await, ["started"; 6]);
     let markers: BTreeSet<String> = world.service.markers().into_iter().collect();
-    assert_eq!((markers.len(), world.service.markers().len()), (5, 5));
-    assert_eq!(world.service.finds.load(Ordering::SeqCst), 0);
+    assert_eq!((markers.len(), world.service.markers().len()), (6, 6));
+    let finds = world.service.finds.load(Ordering::SeqCst);
+    assert_eq!(
+        finds, 3,
+        "one look each, as for all that waited while no process was there"
+    );
 }
 
 #[tokio::test(start_paused = true)]

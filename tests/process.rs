@@ -406,7 +406,7 @@ fn beside_a_sandbox(place: &Place, arguments: &[&str]) -> (Daemon, String) {
         .to_owned();
     std::fs::write(place.path("sk"), "sandbox-secret-key\n").unwrap();
     let mut yaml = format!(
-        "accounts:\n  main: {{ endpoint: '{url}', settle: 2s, credentials: {{ ak: SANDBOXACCESSKEY0001, sk: {{ file: '{}' }} }} }}\nschedules:\n",
+        "accounts:\n  main: {{ endpoint: '{url}', settle: 2s, requests_per_second: 1000, credentials: {{ ak: SANDBOXACCESSKEY0001, sk: {{ file: '{}' }} }} }}\nschedules:\n",
         place.path("sk").display()
     );
     for number in 0..4 {
