@@ -13,14 +13,14 @@ use tokio::time::Instant;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::{error, info, warn};
 
-use super::{Common, load, parse_duration};
+use super::{Common, chores, load, parse_duration};
 use crate::codearts::http::Client;
 use crate::config::{Config, Problem, Severity};
 use crate::daemon::{Daemon, Event, Fresh, Loader, Parts};
 use crate::domain::rfc3339;
 use crate::ledger::{Ledger, sqlite::SqliteLedger};
 use crate::os::signals::{Signals, Wish};
-use crate::os::{self, Clock};
+use crate::os::{self, Clock, Reading};
 use crate::sandbox::{self, Sandbox};
 use crate::telemetry::{self, Logging, Loss};
 
@@ -154,13 +154,16 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
         std::process::id(),
         path.display()
     );
-    let mut chores = chores(
-        ledger.clone(),
-        clock.clone(),
-        options.keep_history,
-        logging.loss(),
-    )
-    .await?;
+    let (kept, seen, began) = (ledger.clone(), clock.clone(), clock.read());
+    let chores = async || {
+        start_chores(
+            kept.clone(),
+            (seen.clone(), began),
+            options.keep_history,
+            logging.loss(),
+        )
+        .await
+    };
     let parts = Parts {
         ledger,
         service: Arc::new(client),
@@ -170,12 +173,7 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
         config_key: key,
         grace: options.grace,
     };
-    let ended = Daemon::new(parts).run(events).await;
-    // Without this the chores would go on beside the end of the process.
-    if let Err(failure) = chores.shutdown().await {
-        warn!("the chores did not end: {failure}");
-    }
-    ended?;
+    chores::beside(&seen, chores, Daemon::new(parts).run(events)).await??;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
@@ -283,9 +281,9 @@ pub(super) fn events() -> anyhow::Result<mpsc::Receiver<Event>> {
 }
 
 /// The daemon's own recurring chores. Ticks do not hang on this scheduler; half a second does not matter here.
-async fn chores(
+async fn start_chores(
     ledger: Arc<SqliteLedger>,
-    clock: Clock,
+    (clock, began): (Clock, Reading),
     keep_history: Duration,
     loss: Loss,
 ) -> anyhow::Result<JobScheduler> {
@@ -295,8 +293,7 @@ async fn chores(
     let prune = Job::new_async(PRUNE_AT, move |_, _| {
         let (ledger, clock) = (ledger.clone(), clock.clone());
         Box::pin(async move {
-            let before = clock
-                .now()
+            let before = chores::no_later_than(&clock, &began)
                 .checked_sub_signed(chrono::TimeDelta::from_std(keep_history).unwrap_or_default());
             let Some(before) = before else { return };
             match ledger.prune(before).await {

@@ -16,6 +16,7 @@ use crate::domain::Timestamp;
 use crate::telemetry::{self, Format};
 
 mod check;
+mod chores;
 mod daemon;
 mod history;
 mod load;
