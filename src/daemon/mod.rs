@@ -136,6 +136,8 @@ pub struct Daemon<L, C> {
     trouble: Option<Trouble>,
     /// Only this tick is gone on with; everything else is left to the daemon that owns it.
     only: Option<Only>,
+    /// When this process took over what another left.
+    here_since: Option<Timestamp>,
     timer: Timer,
     last_seen: Reading,
     skew_reported_at: Option<Timestamp>,
@@ -209,6 +211,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             reload: Reload::Idle,
             trouble: None,
             only: None,
+            here_since: None,
             skew_reported_at: None,
         }
     }
@@ -325,6 +328,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             );
         }
         let now = self.parts.clock.now();
+        self.here_since = Some(now);
         if let Some(newest) = self.parts.ledger.newest_due().await?
             && newest > now + CLOCK_STEP
         {

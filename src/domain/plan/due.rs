@@ -47,8 +47,14 @@ pub(super) fn open_due(
             TickId::scheduled(&entry.name, due),
             Origin::Scheduled,
         );
-        let late = now - due > TimeDelta::from_std(ON_TIME).unwrap_or_default();
-        if late && matches!(tick.state, TickState::Waiting { not_before } if not_before <= now) {
+        let is_late = now - due > TimeDelta::from_std(ON_TIME).unwrap_or_default();
+        // A clock that was ahead when we came says nothing.
+        let is_older = room
+            .here_since
+            .is_some_and(|since| due <= since && since <= now);
+        if (is_late || is_older)
+            && matches!(tick.state, TickState::Waiting { not_before } if not_before <= now)
+        {
             let note =
                 "due while the daemon was away; caught up, after a look whether it ran".to_owned();
             look_before_first_send(now, state, tick, note, room, plan);

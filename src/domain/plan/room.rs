@@ -23,6 +23,8 @@ pub struct Room {
     pub called: Option<BTreeSet<TickId>>,
     /// The ticks that have a request of ours under way.
     pub under_way: BTreeSet<TickId>,
+    /// When we came: what was due before may have been sent by another life of the ledger.
+    pub here_since: Option<Timestamp>,
     /// How often entries started in the last [`HOURS`], under their present schedule.
     pub starts: BTreeMap<EntryName, u32>,
 }
