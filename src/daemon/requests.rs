@@ -289,7 +289,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         Find {
             at: tick.pipeline_at(),
             marker: tick.marker(self.parts.ledger.id()),
-            since,
+            // If the clock was ahead when the attempt left, its run began before that instant comes again.
+            since: since.min(self.now()),
             above,
         }
     }

@@ -112,7 +112,7 @@ fn worlds() {
         None => {
             // Another part of all worlds each day, and the same one all day.
             let day = chrono::Utc::now().timestamp() / 86_400;
-            let first = number("FIRST").unwrap_or(day.unsigned_abs() * 1_000_000);
+            let first = number("FIRST").unwrap_or_else(|| day.unsigned_abs() * 1_000_000);
             let count = number("WORLDS").unwrap_or(WORLDS);
             println!(
                 "{count} worlds from SEED={first} on, and {} kept",

@@ -146,7 +146,7 @@ impl Room {
     /// and what is caught up.
     fn blown(&self, now: Timestamp, entry: &Entry, tick: &Tick) -> Option<Leave> {
         let starts = self.starts.get(&entry.name).copied().unwrap_or(0);
-        if starts < 2 || tick.attempts > 0 || tick.origin == Origin::Manual {
+        if starts < 2 || tick.attempts > 0 || tick.origin != Origin::Scheduled {
             return None;
         }
         let schedule = entry.schedule.as_ref()?;
