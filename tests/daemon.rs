@@ -23,8 +23,20 @@ use pipecron::os::Clock;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+#[path = "daemon/clock.rs"]
+mod clock;
+
+#[path = "daemon/downtime.rs"]
+mod downtime;
+
 #[path = "daemon/limits.rs"]
 mod limits;
+
+#[path = "daemon/log.rs"]
+mod log;
+
+#[path = "daemon/trouble.rs"]
+mod trouble;
 
 /// A service that answers as told, and remembers what it was sent.
 struct Service {
@@ -44,6 +56,10 @@ struct Service {
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
     takes: Duration,
+    /// How long the next starts take, if not as long as all.
+    slow: Mutex<VecDeque<Duration>>,
+    /// What its own clock shows, if its answers tell.
+    clock: Mutex<Option<Clock>>,
 }
 
 impl Service {
@@ -82,7 +98,8 @@ impl CodeArts for Service {
             starts.push(start);
             format!("run-{}", starts.len())
         };
-        tokio::time::sleep(self.takes).await;
+        let slow = self.slow.lock().unwrap().pop_front();
+        tokio::time::sleep(slow.unwrap_or(self.takes)).await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         let told = self.answers.lock().unwrap().pop_front();
         let kind = told
@@ -107,11 +124,15 @@ impl CodeArts for Service {
                 .unwrap()
                 .insert(run_id, (marker, "RUNNING"));
         }
-        answer(kind)
+        Answer {
+            service_clock: self.clock.lock().unwrap().as_ref().map(Clock::now),
+            ..answer(kind)
+        }
     }
 
     async fn find(&self, find: Find) -> Sighting {
         self.finds.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(20)).await;
         let runs = self.runs.lock().unwrap();
         match runs.iter().find(|(_, (marker, _))| *marker == find.marker) {
             Some((id, (_, status))) => Sighting::Found(Box::new(seen(id, status))),
@@ -242,6 +263,7 @@ struct World {
 
 impl World {
     fn at(now: &str) -> Self {
+        log::keep();
         let clock = Clock::starting_at(now.parse().unwrap());
         Self {
             ledger: Arc::new(MemoryLedger::new(clock.clone())),
@@ -259,6 +281,8 @@ impl World {
                 under_way: AtomicUsize::new(0),
                 most_under_way: AtomicUsize::new(0),
                 takes: Duration::from_millis(300),
+                slow: Mutex::default(),
+                clock: Mutex::default(),
             }),
             files: Arc::new(Mutex::new(Ok(Config::default()))),
             reads: Arc::default(),
