@@ -15,6 +15,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+#[path = "process/time.rs"]
+mod time;
+
 /// Longest wait for something that should come at once, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -416,8 +419,11 @@ fn one_run_each(place: &Place, url: &str, daemon: &mut Daemon) {
     let mut there: Vec<&str> = runs.iter().map(|run| run["id"].as_str().unwrap()).collect();
     there.sort_unstable();
     assert_eq!(known, there, "every run is in the ledger, and nothing else");
-    let sent = rows.iter().filter(|row| row["attempts"] != 0).count();
-    assert_eq!(sent, known.len(), "every tick that was sent has a run");
+    // One may have a run that was not sent by this life of the ledger.
+    let sent = rows.iter().filter(|row| row["attempts"] != 0);
+    for row in sent {
+        assert!(row["run_id"].is_string(), "sent, and without a run: {row}");
+    }
     assert!(
         rows.iter()
             .all(|row| row["reason"] == "succeeded" || row["reason"] == "missed"),
