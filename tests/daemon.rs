@@ -27,8 +27,20 @@ use pipecron::os::Clock;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
+#[path = "daemon/clock.rs"]
+mod clock;
+
+#[path = "daemon/downtime.rs"]
+mod downtime;
+
 #[path = "daemon/limits.rs"]
 mod limits;
+
+#[path = "daemon/log.rs"]
+mod log;
+
+#[path = "daemon/trouble.rs"]
+mod trouble;
 
 /// A service that answers as told, and remembers what it was sent.
 struct Service {
@@ -42,6 +54,8 @@ struct Service {
     /// Whether an answer that is lost has started the run all the same.
     lost_starts: AtomicBool,
     finds: AtomicUsize,
+    /// Since when the last look for a run was to look.
+    looked_since: Mutex<Option<Timestamp>>,
     looks: AtomicUsize,
     /// Looks at a pipeline.
     surveys: AtomicUsize,
@@ -52,6 +66,10 @@ struct Service {
     may_leave: Semaphore,
     /// Whether what waits on this side is to stay here.
     held_back: watch::Sender<bool>,
+    /// How long the next starts take, if not as long as all.
+    slow: Mutex<VecDeque<Duration>>,
+    /// What its own clock shows, if its answers tell.
+    clock: Mutex<Option<Clock>>,
 }
 
 impl Service {
@@ -96,7 +114,8 @@ impl CodeArts for Service {
             starts.push(start);
             format!("run-{}", starts.len())
         };
-        tokio::time::sleep(self.takes).await;
+        let slow = self.slow.lock().unwrap().pop_front();
+        tokio::time::sleep(slow.unwrap_or(self.takes)).await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         let told = self.answers.lock().unwrap().pop_front();
         let kind = told
@@ -121,11 +140,16 @@ impl CodeArts for Service {
                 .unwrap()
                 .insert(run_id, (marker, "RUNNING"));
         }
-        answer(kind)
+        Answer {
+            service_clock: self.clock.lock().unwrap().as_ref().map(Clock::now),
+            ..answer(kind)
+        }
     }
 
     async fn find(&self, find: Find) -> Sighting {
         self.finds.fetch_add(1, Ordering::SeqCst);
+        *self.looked_since.lock().unwrap() = Some(find.since);
+        tokio::time::sleep(Duration::from_millis(20)).await;
         let runs = self.runs.lock().unwrap();
         match runs.iter().find(|(_, (marker, _))| *marker == find.marker) {
             Some((id, (_, status))) => Sighting::Found(Box::new(seen(id, status))),
@@ -260,6 +284,7 @@ struct World {
 
 impl World {
     fn at(now: &str) -> Self {
+        log::keep();
         let clock = Clock::starting_at(now.parse().unwrap());
         Self {
             ledger: Arc::new(MemoryLedger::new(clock.clone())),
@@ -272,6 +297,7 @@ impl World {
                 runs: Mutex::default(),
                 lost_starts: AtomicBool::new(false),
                 finds: AtomicUsize::new(0),
+                looked_since: Mutex::default(),
                 looks: AtomicUsize::new(0),
                 surveys: AtomicUsize::new(0),
                 under_way: AtomicUsize::new(0),
@@ -279,6 +305,8 @@ impl World {
                 takes: Duration::from_millis(300),
                 may_leave: Semaphore::new(Semaphore::MAX_PERMITS),
                 held_back: watch::Sender::new(false),
+                slow: Mutex::default(),
+                clock: Mutex::default(),
             }),
             files: Arc::new(Mutex::new(Ok(Config::default()))),
             reads: Arc::default(),

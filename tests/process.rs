@@ -27,6 +27,9 @@ mod ledger;
 #[path = "process/runs.rs"]
 mod runs;
 
+#[path = "process/time.rs"]
+mod time;
+
 /// Longest wait for something that should come at once, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 

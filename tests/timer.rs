@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use pipecron::domain::Timestamp;
 use pipecron::os::Clock;
-use pipecron::os::timer::{Rang, Timer};
+use pipecron::os::timer::{Rang, Timer, set_back};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -54,6 +54,30 @@ async fn a_clock_that_is_set_ends_a_sleep_at_once_and_one_set_before_it_too() {
     assert_eq!(timer.sleep(Some(woken), HOUR).await, Rang::OnTime);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_clock_to_be_set_back_hears_of_nothing_else() {
+    for is_told in [true, false] {
+        let (clock, _) = clock();
+        let waiting = clock.clone();
+        let waits = tokio::spawn(async move { set_back(&waiting).await });
+        for step in [TimeDelta::hours(2), TimeDelta::milliseconds(-999)] {
+            clock.step(step);
+            tokio::time::sleep(HOUR).await;
+            assert!(!waits.is_finished());
+        }
+        let step = TimeDelta::milliseconds(-1001);
+        let soon = if is_told {
+            clock.step(step);
+            Duration::from_millis(1)
+        } else {
+            clock.step_unheard(step);
+            Duration::from_secs(61)
+        };
+        tokio::time::sleep(soon).await;
+        assert!(waits.is_finished());
+    }
+}
+
 /// On the machine's own clock: what the kernel tells of its being set.
 #[cfg(target_os = "linux")]
 mod machine {
@@ -91,7 +115,7 @@ mod machine {
             return std::io::stderr().write_all(why.as_bytes()).unwrap();
         }
         assert_eq!(
-            timer.sleep(None, HOUR).await,
+            timer.sleep(None, Duration::from_secs(60)).await,
             Rang::ClockSet,
             "set while nobody slept"
         );

@@ -13,14 +13,14 @@ use tokio::time::Instant;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::{error, info, warn};
 
-use super::{Common, count, load, parse_duration};
+use super::{Common, chores, count, load, parse_duration};
 use crate::codearts::http::Client;
 use crate::config::{Config, Problem, Severity};
 use crate::daemon::{Daemon, Event, Fresh, Loader, Parts};
 use crate::domain::rfc3339;
 use crate::ledger::{Ledger, sqlite::SqliteLedger};
 use crate::os::signals::{Signals, Wish};
-use crate::os::{self, Clock};
+use crate::os::{self, Clock, Reading};
 use crate::sandbox::{self, Sandbox};
 use crate::telemetry::{self, Logging, Loss};
 
@@ -157,10 +157,12 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
     let history = History {
         ledger: ledger.clone(),
         clock: clock.clone(),
+        began: clock.read(),
         keep: options.keep_history,
         keep_configs: vec![key.clone(), load::PURPOSE.to_owned()],
     };
-    let mut chores = chores(history, logging.loss()).await?;
+    let seen = clock.clone();
+    let start = async || start_chores(history.clone(), logging.loss()).await;
     let parts = Parts {
         ledger,
         service: Arc::new(client),
@@ -170,11 +172,7 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
         config_key: key,
         grace: options.grace,
     };
-    let ended = Daemon::new(parts).run(events).await;
-    // Without this the chores would go on beside the end of the process.
-    if let Err(failure) = chores.shutdown().await {
-        warn!("the chores did not end: {failure}");
-    }
+    let ended = chores::beside(&seen, start, Daemon::new(parts).run(events)).await?;
     ended.context("ended, and not as asked")?;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -288,6 +286,8 @@ pub(super) fn events() -> anyhow::Result<mpsc::Receiver<Event>> {
 struct History {
     ledger: Arc<SqliteLedger>,
     clock: Clock,
+    /// What it showed when we began: a clock that was set ahead since may be wrong.
+    began: Reading,
     /// For so long.
     keep: Duration,
     /// And these configurations for ever.
@@ -298,7 +298,8 @@ impl History {
     /// Forgets what is older.
     async fn prune(self) {
         let keep = chrono::TimeDelta::from_std(self.keep).unwrap_or_default();
-        let Some(before) = self.clock.now().checked_sub_signed(keep) else {
+        let now = chores::no_later_than(&self.clock, &self.began);
+        let Some(before) = now.checked_sub_signed(keep) else {
             return;
         };
         match self.ledger.prune(before).await {
@@ -331,7 +332,7 @@ impl History {
 }
 
 /// The daemon's own recurring chores. Ticks do not hang on this scheduler; half a second does not matter here.
-async fn chores(history: History, loss: Loss) -> anyhow::Result<JobScheduler> {
+async fn start_chores(history: History, loss: Loss) -> anyhow::Result<JobScheduler> {
     let scheduler = JobScheduler::new()
         .await
         .context("cannot start the scheduler of chores")?;

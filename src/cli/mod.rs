@@ -19,6 +19,7 @@ use crate::os;
 use crate::telemetry::{self, Form, Format, Plain, plain};
 
 mod check;
+mod chores;
 mod daemon;
 mod history;
 mod load;

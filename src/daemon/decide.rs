@@ -182,6 +182,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             paces: self.paces.clone(),
             max_running: self.places(),
             called: self.only.is_none().then_some(called),
+            here_since: self.here_since,
             under_way: asked.chain(unsettled).map(|tick| tick.id.clone()).collect(),
             starts: names.iter().filter_map(starts).collect(),
         }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::domain::{AccountName, Tick, TickId, Timestamp};
+use crate::domain::{AccountName, Run, Tick, TickId, Timestamp};
 
 /// Most runs in one round of looks at an account.
 const LOOKS_MAX: usize = 100;
@@ -34,16 +34,28 @@ impl Follows {
         self.by_time.insert((at, id));
     }
 
+    /// The tick as it stands now, if its run is followed.
+    pub(super) fn learn(&mut self, tick: &Tick) {
+        if let Some((known, _)) = self.ticks.get_mut(&tick.id) {
+            *known = tick.clone();
+        }
+    }
+
+    /// The run is to be looked at again, after as long as it says.
+    pub(super) fn look_again(&mut self, id: &TickId, at: impl Fn(&Run) -> Timestamp) {
+        let Some((tick, _)) = self.ticks.get(id) else {
+            return;
+        };
+        if let Some(at) = tick.run.as_ref().map(at) {
+            self.set(tick.clone(), at);
+        }
+    }
+
     /// The run is over.
     pub(super) fn remove(&mut self, id: &TickId) {
         if let Some((_, at)) = self.ticks.remove(id) {
             self.by_time.remove(&(at, id.clone()));
         }
-    }
-
-    /// Whether the run is still followed.
-    pub(super) fn contains(&self, id: &TickId) -> bool {
-        self.ticks.contains_key(id)
     }
 
     /// When to look next; not for accounts whose round is under way.

@@ -140,6 +140,8 @@ pub struct Daemon<L, C> {
     ledger_seen_at: tokio::time::Instant,
     /// Only this tick is gone on with; everything else is left to the daemon that owns it.
     only: Option<Only>,
+    /// When this process took over what another left.
+    here_since: Option<Timestamp>,
     timer: Timer,
     last_seen: Reading,
     skew_reported_at: Option<Timestamp>,
@@ -215,6 +217,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             broken: None,
             ledger_seen_at: tokio::time::Instant::now(),
             only: None,
+            here_since: None,
             skew_reported_at: None,
         }
     }
@@ -342,6 +345,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             );
         }
         let now = self.parts.clock.now();
+        self.here_since = Some(now);
         if let Some(newest) = self.parts.ledger.newest_due().await?
             && newest > now + CLOCK_STEP
         {

@@ -197,6 +197,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             self.turns.stir(&tick.account);
         }
         if tick.is_live() {
+            self.follows.learn(tick);
             return;
         }
         self.follows.remove(&tick.id);
@@ -288,7 +289,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         Find {
             at: tick.pipeline_at(),
             marker: tick.marker(self.parts.ledger.id()),
-            since,
+            // If the clock was ahead when the attempt left, its run began before that instant comes again.
+            since: since.min(self.now()),
             above,
         }
     }
@@ -476,12 +478,9 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     fn look_again(&mut self, settled: VecDeque<News>) {
         let now = self.now();
         for news in settled {
-            if let News::Look(tick, _) = news
-                && self.follows.contains(&tick.id)
-                && let Some(run) = &tick.run
-            {
-                let at = plan::look_again(now, run);
-                self.follows.set(tick, at);
+            if let News::Look(tick, _) = news {
+                let at = |run: &_| plan::look_again(now, run);
+                self.follows.look_again(&tick.id, at);
             }
         }
     }
@@ -603,7 +602,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             if let Look::Failed(_) = &look {
                 again = again.max(now + LOOK_FAILED);
             }
-            self.follows.set(tick.clone(), again);
+            // As it is known now: something may have been learned of it meanwhile, or its end.
+            self.follows.look_again(&tick.id, |_| again);
             if plan::is_news(now, &tick, &look) {
                 self.unsettled.push_back(News::Look(tick, look));
             }

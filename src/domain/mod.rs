@@ -49,6 +49,10 @@ pub fn after(instant: Timestamp, by: Duration) -> Timestamp {
         .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
+/// A tick found due no longer than this ago is on time, not missed, whatever `catch_up` says: a restart at the
+/// very minute of a nightly must not lose it, and the daemon never sleeps longer than this.
+pub const ON_TIME: Duration = Duration::from_secs(60);
+
 /// A name that may not stand here, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} {reason}")]
@@ -185,7 +189,8 @@ pub struct Entry {
     pub labels: BTreeSet<String>,
 }
 
-/// A tick's id: `ENTRY@DUE` for a scheduled one, `ENTRY@INSTANT+random` for a manual one. Instants in UTC.
+/// A tick's id: `ENTRY@DUE` for a scheduled one, `ENTRY@INSTANT+random` for a manual one, `ENTRY@DUE~INSTANT` for a row
+/// that stands for missed ones. Instants in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TickId(String);
 
@@ -199,6 +204,12 @@ impl TickId {
     pub fn manual(entry: &EntryName, instant: Timestamp, random: &str) -> Self {
         let instant = instant.to_rfc3339_opts(SecondsFormat::Secs, true);
         Self(format!("{entry}@{instant}+{random}"))
+    }
+
+    /// The id of the row for ticks of `entry` that were found missed at `now`, the last of which was due at `to`. It takes
+    /// the place of none of them, and no two such rows are one: the same time may be missed twice, if the clock goes back.
+    pub fn missed(entry: &EntryName, to: Timestamp, now: Timestamp) -> Self {
+        Self(format!("{entry}@{}~{}", rfc3339(to), rfc3339(now)))
     }
 
     /// An id that a ledger kept or a person typed.
@@ -226,6 +237,9 @@ pub enum Origin {
     Scheduled,
     /// A person asked for it; it never moves the high-water mark.
     Manual,
+    /// It is none: a row for ticks of the schedule that passed without being opened. Their due times stay free, for a
+    /// clock that was ahead comes back, and then it is their time.
+    Missed,
 }
 
 /// Where a tick stands.
@@ -465,6 +479,11 @@ impl Tick {
             && self.request.pipeline_id == other.request.pipeline_id
     }
 
+    /// Whether its instant has come. That of one by hand had when it was asked for, whatever the clock shows now.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        now >= self.due || self.origin == Origin::Manual
+    }
+
     /// Whether its run is looked at although it has ended.
     pub fn is_watched(&self) -> bool {
         self.run.as_ref().is_some_and(|run| run.watched)
@@ -514,6 +533,20 @@ pub struct Mark {
     pub schedule: String,
 }
 
+impl Mark {
+    /// Since when ticks are to be decided, as the clock stands now.
+    ///
+    /// A mark ahead of now comes from a clock that was ahead. How long it was, nobody knows; what came due in the last
+    /// moments is on time even so, unless there is a row that says it was decided.
+    pub fn since(&self, now: Timestamp) -> Timestamp {
+        if self.until <= now {
+            return self.until;
+        }
+        let moments = TimeDelta::from_std(ON_TIME).unwrap_or_default();
+        now.checked_sub_signed(moments).unwrap_or(now)
+    }
+}
+
 /// What the ledger knows of an entry when something is to be decided about it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct EntryState {
@@ -521,8 +554,8 @@ pub struct EntryState {
     pub mark: Option<Mark>,
     /// Its ticks that have not ended or whose runs are watched, oldest due first.
     pub open: Vec<Tick>,
-    /// Due times after the mark, or after now if the mark lies ahead, for which a scheduled row is there already:
-    /// a clock that was set back must not open them again.
+    /// Due times that would be decided now ([`Mark::since`]; without a mark those to come) and for which a scheduled row
+    /// is there already: a clock that was set back must not open them again.
     pub decided: BTreeSet<Timestamp>,
     /// Ticks of other entries that have, or may have, a run under way at a pipeline that one of this entry's waiting
     /// ticks is for.

@@ -35,9 +35,6 @@ use room::Leave;
 pub use room::Room;
 use verdict::{Verdict, verdict};
 
-/// A tick found due no longer than this ago is on time, not missed, whatever `catch_up` says: a restart at the
-/// very minute of a nightly must not lose it, and the daemon never sleeps longer than this.
-pub const ON_TIME: Duration = Duration::from_secs(60);
 /// How long a tick that the fuse holds back waits before it is counted again.
 const FUSE_REST: Duration = Duration::from_secs(600);
 
@@ -348,7 +345,7 @@ fn go_on(
     }
     // Ready; or waiting for an instant further off than any wait of ours, because the clock was set back meanwhile.
     // A tick is never sent before it is due, even so.
-    if now < tick.due {
+    if !tick.is_due(now) {
         return wake_by(plan, tick.due);
     }
     if tick.doubt.is_some_and(|doubt| doubt.precaution) {
@@ -376,7 +373,7 @@ fn new_tick(now: Timestamp, entry: &Entry, due: Timestamp, id: TickId, origin: O
         state: TickState::Waiting {
             not_before: match origin {
                 Origin::Scheduled => after(due, spread_offset(entry)),
-                Origin::Manual => now,
+                Origin::Manual | Origin::Missed => now,
             },
         },
         attempts: 0,

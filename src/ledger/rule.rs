@@ -109,7 +109,7 @@ pub(super) fn answers(stored: Option<&Attempt>, attempt: &Attempt) -> Result<(),
 /// The due times of an entry later than this are those a decision has to be told of: a clock that was set back must
 /// not open them again.
 pub(super) fn decided_after(state: &EntryState, now: Timestamp) -> Timestamp {
-    state.mark.as_ref().map_or(now, |mark| mark.until.min(now))
+    state.mark.as_ref().map_or(now, |mark| mark.since(now))
 }
 
 /// What of the other entries a decision about these ticks has to be told.

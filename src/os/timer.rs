@@ -12,6 +12,9 @@ use tokio::sync::watch;
 use super::Clock;
 use crate::domain::{Timestamp, after};
 
+/// A clock that is set by less than this is adjusted.
+const STEP: TimeDelta = TimeDelta::seconds(1);
+
 /// Why a sleep ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rang {
@@ -84,6 +87,20 @@ impl Ears {
             // Running time ends the sleep.
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Waits until the clock is set back. Where nobody tells of it, it takes up to a minute to be seen.
+pub async fn set_back(clock: &Clock) {
+    let mut timer = Timer::new(clock);
+    let mut before = clock.read();
+    loop {
+        timer.sleep(None, Duration::from_secs(60)).await;
+        let now = clock.read();
+        if now.step_since(&before) <= -STEP {
+            return;
+        }
+        before = now;
     }
 }
 

@@ -103,7 +103,11 @@ pub(crate) async fn a_decision_sees_what_was_stored(ledger: impl Ledger) {
     assert_eq!(seen.mark, Some(mark(second(90))));
     // Oldest first; of one instant the scheduled one, whose id is the shorter.
     assert_eq!(seen.open, [early, by_hand, late]);
-    assert_eq!(seen.decided, [60, 120].map(second).into(), "after now");
+    assert_eq!(
+        seen.decided,
+        [0, 60, 120].map(second).into(),
+        "what is on time is told again when the mark lies ahead of now"
+    );
 }
 
 pub(crate) async fn open_ticks_are_in_the_order_of_their_due_times_not_of_their_ids(
@@ -147,7 +151,8 @@ pub(crate) async fn due_times_after_the_mark_or_now_are_known_as_decided(ledger:
         state(&ledger, "a").await.decided,
         [20, 30, 40].map(second).into()
     );
-    // Ahead of now, after a clock that was wrong: it will be pulled back, so from now on.
+    // Ahead of now, after a clock that was wrong: it will be pulled back, and what is on time is still due.
+    pass(60).await;
     store(&ledger, "a", set_mark(second(86_400))).await.unwrap();
     assert_eq!(
         state(&ledger, "a").await.decided,
@@ -568,6 +573,26 @@ pub(crate) async fn a_row_stands_for_missed_ticks(ledger: impl Ledger) {
         put(&ledger, [&row]).await;
         assert_eq!(stored(&ledger, &row).await, Some(row));
     }
+}
+
+pub(crate) async fn a_row_for_missed_ticks_takes_the_place_of_none(ledger: impl Ledger) {
+    let due = second(3_600);
+    let row = |opened: i64| {
+        let mut row = ended(&tick("a", due), Reason::Missed, second(opened));
+        row.id = TickId::missed(&row.entry, due, second(opened));
+        row.origin = Origin::Missed;
+        row.opened_at = second(opened);
+        row
+    };
+    // A clock that goes ahead, comes back and goes ahead again passes the same time twice.
+    put(&ledger, [&row(4_000)]).await;
+    put(&ledger, [&row(4_001)]).await;
+    assert_eq!(stored(&ledger, &row(4_000)).await, Some(row(4_000)));
+    let state = state(&ledger, "a").await;
+    assert_eq!((state.decided.len(), state.open.len()), (0, 0));
+    assert_eq!(ledger.newest_due().await.unwrap(), None);
+    put(&ledger, [&tick("a", due)]).await;
+    assert_eq!(self::state(&ledger, "a").await.decided.len(), 1);
 }
 
 pub(crate) async fn requests_come_back_as_they_were_and_hold_no_secret(ledger: impl Ledger) {

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use pipecron::domain::{
-    Ask, Attempt, Doubt, EntryState, MarkChange, Plan, Reason, TickState, Timestamp,
+    Ask, Attempt, Doubt, EntryState, MarkChange, Plan, Reason, TickId, TickState, Timestamp,
 };
 
 /// A planted mistake.
@@ -22,7 +22,7 @@ pub(crate) enum Mistake {
     LoseAnswers,
     /// The high-water mark runs ahead of what was decided.
     MoveTheMarkTooEarly,
-    /// A mark that lies ahead of now is never pulled back.
+    /// A mark that lies ahead of now is obeyed: nothing is opened before.
     NeverPullTheMarkBack,
     /// Due times that were decided are forgotten when the clock goes back.
     ForgetWhatWasDecided,
@@ -132,12 +132,19 @@ impl Mistake {
                     mark.until += TimeDelta::minutes(20);
                 }
             }
-            Self::NeverPullTheMarkBack => {
-                if let (MarkChange::Set(new), Some(old)) = (&plan.mark, &state.mark)
-                    && new.until < old.until
-                {
-                    plan.mark = MarkChange::Keep;
-                }
+            Self::NeverPullTheMarkBack
+                if state.mark.as_ref().is_some_and(|mark| mark.until > now) =>
+            {
+                let is_old = |id: &TickId| state.open.iter().any(|tick| tick.id == *id);
+                plan.mark = MarkChange::Keep;
+                plan.changes.retain(|change| is_old(&change.tick.id));
+                plan.asks.retain(|ask| match ask {
+                    Ask::Start(tick)
+                    | Ask::Survey(tick)
+                    | Ask::Find { tick, .. }
+                    | Ask::Stop { tick, .. } => is_old(&tick.id),
+                    Ask::Probe(_) => true,
+                });
             }
             Self::NeverGiveUp => plan.changes.retain(|change| {
                 !matches!(

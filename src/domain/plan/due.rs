@@ -3,11 +3,11 @@
 use chrono::TimeDelta;
 
 use super::doubt::look_before_first_send;
-use super::{ON_TIME, Room, just_after, just_before, mark_at, new_tick, send_or_wait};
+use super::{Room, just_after, just_before, mark_at, new_tick, send_or_wait};
 use crate::domain::schedule::{Count, Schedule};
 use crate::domain::{
-    CatchUp, Change, Entry, EntryState, Mark, MarkChange, Missed, Origin, Plan, Reason, TickId,
-    TickState, Timestamp, rfc3339,
+    CatchUp, Change, Entry, EntryState, Mark, MarkChange, Missed, ON_TIME, Origin, Plan, Reason,
+    TickId, TickState, Timestamp, rfc3339,
 };
 
 /// Opens the ticks that came due since the mark, as far as `deadline` and `catch_up` let them, and drops the others.
@@ -20,15 +20,15 @@ pub(super) fn open_due(
     room: &mut Room,
     plan: &mut Plan,
 ) {
+    let since = mark.since(now);
     if mark.until > now {
         // The clock was ahead. The mark comes back, or the entry would be silent until then; what was opened
         // meanwhile is in `decided` and is not opened again.
         plan.mark = MarkChange::Set(mark_at(now, schedule));
-        return;
     }
     let since = entry
         .not_before
-        .map_or(mark.until, |begin| mark.until.max(just_before(begin)));
+        .map_or(since, |begin| since.max(just_before(begin)));
     let until = entry.not_after.map_or(now, |end| now.min(end));
     if since >= until || schedule.next_after(since).is_none_or(|first| first > until) {
         return;
@@ -47,8 +47,14 @@ pub(super) fn open_due(
             TickId::scheduled(&entry.name, due),
             Origin::Scheduled,
         );
-        let late = now - due > TimeDelta::from_std(ON_TIME).unwrap_or_default();
-        if late && matches!(tick.state, TickState::Waiting { not_before } if not_before <= now) {
+        let is_late = now - due > TimeDelta::from_std(ON_TIME).unwrap_or_default();
+        // A clock that was ahead when we came says nothing.
+        let is_older = room
+            .here_since
+            .is_some_and(|since| due <= since && since <= now);
+        if (is_late || is_older)
+            && matches!(tick.state, TickState::Waiting { not_before } if not_before <= now)
+        {
             let note =
                 "due while the daemon was away; caught up, after a look whether it ran".to_owned();
             look_before_first_send(now, state, tick, note, room, plan);
@@ -122,8 +128,8 @@ fn missed_row(now: Timestamp, entry: &Entry, missed: Missed) -> Change {
         now,
         entry,
         missed.to,
-        TickId::scheduled(&entry.name, missed.to),
-        Origin::Scheduled,
+        TickId::missed(&entry.name, missed.to, now),
+        Origin::Missed,
     );
     tick.note = match (missed.count, missed.at_least) {
         (1, false) => format!("missed 1 tick, due {}", rfc3339(missed.to)),

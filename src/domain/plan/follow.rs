@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::end;
 use crate::domain::sighting::{Look, RunStatus, SeenRun};
 use crate::domain::{
-    Change, EntryState, Plan, Reason, Run, Tick, TickId, TickState, Timestamp, after, rfc3339,
+    Change, EntryState, Plan, Reason, Run, SURELY_OLDER, Tick, TickId, TickState, Timestamp, after,
+    rfc3339,
 };
 
 /// Shortest and longest time between two looks at a run.
@@ -28,7 +29,7 @@ pub fn is_news(now: Timestamp, tick: &Tick, look: &Look) -> bool {
     let Some(run) = &tick.run else {
         return false;
     };
-    if is_watched_too_long(now, tick, run) {
+    if is_ahead(now, run) || is_watched_too_long(now, tick, run) {
         return true;
     }
     match look {
@@ -54,6 +55,18 @@ pub fn looked(now: Timestamp, state: &EntryState, id: &TickId, look: &Look) -> P
     let is_followed = matches!(tick.state, TickState::Running { .. });
     if !(is_followed || run.watched) || !is_news(now, &tick, look) {
         return plan;
+    }
+    if is_ahead(now, &run) {
+        run.started_at = now;
+        tick.run = Some(run.clone());
+        if !is_news(now, &tick, look) {
+            tick.note = format!("run {} counts from now: the clock was set back", run.id);
+            plan.changes.push(Change {
+                tick,
+                attempt: None,
+            });
+            return plan;
+        }
     }
     if run.watched {
         return watched(now, tick, run, look);
@@ -133,6 +146,13 @@ fn watched(now: Timestamp, mut tick: Tick, mut run: Run, look: &Look) -> Plan {
         attempt: None,
     });
     plan
+}
+
+/// Whether it was started while the clock was ahead. It would be overdue, vanished or let go of only when the clock is
+/// there again, and hold its place until then. (The service's clock, which may have stamped it, is never so far off.)
+fn is_ahead(now: Timestamp, run: &Run) -> bool {
+    now.checked_add_signed(SURELY_OLDER)
+        .is_some_and(|ahead| run.started_at > ahead)
 }
 
 fn is_watched_too_long(now: Timestamp, tick: &Tick, run: &Run) -> bool {

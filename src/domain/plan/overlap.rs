@@ -52,7 +52,7 @@ pub fn surveyed(
     match survey {
         Survey::Own(run) => doubt::adopt(now, tick, *run, &mut plan),
         Survey::Failed(answer) => failed(now, tick, &answer, &mut plan),
-        Survey::UnderWay(_) if now > tick.deadline || now < tick.due => wake_by(&mut plan, now),
+        Survey::UnderWay(_) if now > tick.deadline || !tick.is_due(now) => wake_by(&mut plan, now),
         Survey::UnderWay(runs) => {
             if let Some(newer) = newer(now, &tick, &state.open) {
                 superseded(now, tick.clone(), newer, &mut plan);
@@ -278,6 +278,8 @@ fn newer<'a>(now: Timestamp, tick: &Tick, ticks: &'a [Tick]) -> Option<&'a Tick>
         waits
             && other.origin == Origin::Scheduled
             && other.due > tick.due
+            // One from a time when the clock was ahead would silence the entry until then.
+            && other.due <= now
             && other.shares_pipeline(tick)
             && is_there(other)
     };

@@ -23,6 +23,8 @@ pub struct Room {
     pub called: Option<BTreeSet<TickId>>,
     /// The ticks that have a request of ours under way.
     pub under_way: BTreeSet<TickId>,
+    /// When we came: what was due before may have been sent by another life of the ledger.
+    pub here_since: Option<Timestamp>,
     /// How often entries started in the last [`HOURS`], under their present schedule.
     pub starts: BTreeMap<EntryName, u32>,
 }
@@ -144,7 +146,7 @@ impl Room {
     /// and what is caught up.
     fn blown(&self, now: Timestamp, entry: &Entry, tick: &Tick) -> Option<Leave> {
         let starts = self.starts.get(&entry.name).copied().unwrap_or(0);
-        if starts < 2 || tick.attempts > 0 || tick.origin == Origin::Manual {
+        if starts < 2 || tick.attempts > 0 || tick.origin != Origin::Scheduled {
             return None;
         }
         let schedule = entry.schedule.as_ref()?;

@@ -631,6 +631,7 @@ fn origin_word(origin: Origin) -> &'static str {
     match origin {
         Origin::Scheduled => "scheduled",
         Origin::Manual => "manual",
+        Origin::Missed => "missed",
     }
 }
 
@@ -638,6 +639,7 @@ fn word(origin: &str) -> Result<Origin> {
     match origin {
         "scheduled" => Ok(Origin::Scheduled),
         "manual" => Ok(Origin::Manual),
+        "missed" => Ok(Origin::Missed),
         _ => Err(RowError::Unreadable(format!(
             "a tick is of the unknown origin {origin:?}"
         ))),
