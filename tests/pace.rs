@@ -155,7 +155,8 @@ proptest! {
         prop_assert!(world.waits_no_longer_than_any_rest(), "{:?}", world.pace);
 
         // And when all goes well from there on, nothing is held against it any more.
-        for _ in 0..20 {
+        // One more at once for each that goes well.
+        for _ in 0..70 {
             world.now += world.wait();
             let is_start = world.pace.admit(world.now) == Admit::Go;
             world.happens(Event::Send(1));

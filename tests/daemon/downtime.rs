@@ -23,7 +23,10 @@ impl Ledger for Counted {
     where
         D: FnMut(Timestamp, &EntryName, &EntryState) -> Plan + Send + 'static,
     {
-        self.decisions.lock().unwrap().push(entries.len());
+        // One about nothing is a look whether the ledger is still there.
+        if !entries.is_empty() {
+            self.decisions.lock().unwrap().push(entries.len());
+        }
         self.rows.decide(entries, decide).await
     }
 
@@ -68,12 +71,17 @@ impl Ledger for Counted {
     }
 }
 
+/// A daemon that runs for as long as this is kept.
+type Running = JoinSet<Result<(), LedgerError>>;
+
 /// A daemon on the world's ledger whose decisions are counted; it runs for as long as the first is kept.
 fn counted(
     world: &World,
     entries: impl IntoIterator<Item = Entry>,
-) -> (JoinSet<Result<(), LedgerError>>, Arc<Mutex<Vec<usize>>>) {
+) -> (Running, Arc<Mutex<Vec<usize>>>) {
     let decisions: Arc<Mutex<Vec<usize>>> = Arc::default();
+    // A new process holds nothing back.
+    world.service.held_back.send_replace(false);
     let parts = world.parts(config(entries));
     let ledger = Arc::new(Counted {
         rows: world.ledger.clone(),
@@ -137,11 +145,7 @@ async fn four_days_of_downtime_with_300_entries_are_one_decision_an_entry() {
     let (daemon, decisions) = counted(&world, entries());
     // Before the first look is answered.
     world.passes(Duration::from_millis(15)).await;
-    assert_eq!(
-        *decisions.lock().unwrap(),
-        [0, 300],
-        "what was open, and then everything at once"
-    );
+    assert_eq!(*decisions.lock().unwrap(), [300], "everything at once");
 
     world.passes(Duration::from_secs(600)).await;
     drop(daemon);
@@ -163,7 +167,7 @@ async fn four_days_of_downtime_with_300_entries_are_one_decision_an_entry() {
             assert!(
                 run.iter()
                     .all(|tick| state(tick) == "started" && tick.attempts == 1),
-                "{name}"
+                "{name}: {run:?}"
             );
             let count: u64 = gone.iter().map(|tick| tick.missed.unwrap().count).sum();
             assert_eq!(

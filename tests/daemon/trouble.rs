@@ -165,7 +165,12 @@ async fn a_stop_that_cannot_write_an_answer_down_says_which_run_it_is_and_the_ne
     assert_eq!(world.ends().await, ["sent"]);
     assert!(!log::said(&["ERROR", "run_id=\"run-1\"", "could not be written down"]).is_empty());
     assert_eq!(
-        log::said(&["ERROR", "1 answers could not be written down", "next start"]).len(),
+        log::said(&[
+            "ERROR",
+            "answers that could not be written down: 1",
+            "next start"
+        ])
+        .len(),
         1
     );
     world.ledger.fail_commits(0, Fault::Full);
