@@ -20,7 +20,7 @@ pub(crate) enum Mistake {
     SendBeforeItIsStored,
     /// An answer that tells of a run is not written down.
     LoseAnswers,
-    /// The high-water mark runs ahead of what was decided.
+    /// The high-water mark is moved past ticks that are not written down.
     MoveTheMarkTooEarly,
     /// A mark that lies ahead of now is obeyed: nothing is opened before.
     NeverPullTheMarkBack,
@@ -127,10 +127,15 @@ impl Mistake {
             Self::LoseAnswers => plan
                 .changes
                 .retain(|change| !matches!(change.tick.state, TickState::Running { .. })),
-            Self::MoveTheMarkTooEarly => {
-                if let MarkChange::Set(mark) = &mut plan.mark {
-                    mark.until += TimeDelta::minutes(20);
-                }
+            Self::MoveTheMarkTooEarly if plan.mark != MarkChange::Keep => {
+                let is_known = |id: &TickId| state.open.iter().any(|tick| tick.id == *id);
+                plan.changes.retain(|change| {
+                    let waits = matches!(change.tick.state, TickState::Waiting { .. });
+                    !waits || is_known(&change.tick.id)
+                });
+                plan.asks
+                    .retain(|ask| !matches!(ask, Ask::Survey(tick) if !is_known(&tick.id)));
+                plan.in_turn.retain(|turn| is_known(&turn.tick));
             }
             Self::NeverPullTheMarkBack
                 if state.mark.as_ref().is_some_and(|mark| mark.until > now) =>

@@ -25,17 +25,16 @@ use super::nodes::Node;
 use super::service::{SETTLE, Service, Way};
 
 const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3_600);
 /// How long it takes after the last fault until every due time has to have its tick.
-const CALMS_DOWN: Duration = Duration::from_secs(2_400);
+const CALMS_DOWN: Duration = Duration::from_secs(1_800);
 /// How long that is then watched.
-const WATCHED: Duration = HOUR;
+const WATCHED: Duration = Duration::from_secs(1_800);
 /// How long the ends are then waited for.
-const ENDS: Duration = Duration::from_secs(6_300);
+const ENDS: Duration = Duration::from_secs(3_600);
 /// Longest deadline of an entry.
-const DEADLINE_MAX_SECS: u64 = 2_400;
+const DEADLINE_MAX_SECS: u64 = 1_500;
 /// How long after that an end may still take: an account's rest, looks, and a row for each.
-const ENDS_WITHIN: TimeDelta = TimeDelta::minutes(60);
+const ENDS_WITHIN: TimeDelta = TimeDelta::minutes(30);
 
 /// How often what happened in the worlds that held.
 #[derive(Debug, Clone, Default)]
@@ -226,7 +225,7 @@ impl World {
             let account = account_of(&mut dice, name.clone());
             config.accounts.insert(name, Arc::new(account));
         }
-        for number in 0..dice.between(1, 4) {
+        for number in 0..dice.between(1, 3) {
             let entry = entry_of(&mut dice, number, &pipelines, accounts, epoch);
             config.entries.insert(entry.name.clone(), Arc::new(entry));
         }
@@ -288,7 +287,7 @@ impl World {
         for node in &mut self.nodes {
             node.start();
         }
-        let lasts = self.dice.seconds(3_600, 3 * 3_600);
+        let lasts = self.dice.seconds(2_400, 7_200);
         let end = tokio::time::Instant::now() + lasts;
         while tokio::time::Instant::now() < end && self.checks.failure().is_none() {
             let wait = self.dice.millis(1, 1_200_000);

@@ -202,11 +202,16 @@ fn a_run_of_ours_that_is_listed_late_counts_and_one_that_is_over_does_not() {
     let before = world.ticks.clone();
     world.surveys(free());
     assert_eq!(world.reasons(), ["skipped"]);
-    // It was seen, and settle is over: the list is believed, though we have not seen the end ourselves.
-    world.ticks = before;
+    // One that was never seen may have begun a moment ago, and the clock was set ahead since.
     let run = running.run.as_mut().unwrap();
     run.started_at = at("2026-11-25T01:50:00Z");
-    run.number = Some(7);
+    world.ticks.clone_from(&before);
+    world.others = vec![running.clone()];
+    world.decide().surveys(free());
+    assert_eq!(world.reasons(), ["skipped"]);
+    world.ticks = before;
+    running.run.as_mut().unwrap().number = Some(7);
+    // It was seen, and settle is over: the list is believed, though we have not seen the end ourselves.
     world.others = vec![running.clone()];
     world.decide().surveys(free());
     assert_eq!(world.sent.len(), 1);
