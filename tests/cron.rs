@@ -247,6 +247,26 @@ fn a_text_without_end_is_refused_unread() {
 }
 
 #[test]
+fn a_long_piece_is_not_repeated_in_the_advice() {
+    let long = "0".repeat(900);
+    for source in [
+        format!("{long}/x * * * *"),
+        format!("{long}/0 * * * *"),
+        format!("/{long} * * * *"),
+        format!("{long}5-{long}1 * * * *"),
+        format!("0 0 {long}15W/2 * *"),
+        format!("0 0 {long}\u{2217} * *"),
+        format!("0 0 * {long}x *"),
+        format!("{long} {long}"),
+        format!("@{long}"),
+    ] {
+        let error = CronPattern::parse(&source).expect_err("no pattern");
+        let shown = error.to_string();
+        assert!(shown.chars().count() < 400, "{shown}");
+    }
+}
+
+#[test]
 fn letter_case_and_spacing_do_not_matter() {
     let same = |one: &str, other: &str| {
         assert_eq!(CronPattern::parse(one), CronPattern::parse(other), "{one}")

@@ -112,7 +112,7 @@ fn place(cursor: &Cursor<'_>, at: At, hidden: &Hidden) -> Place {
         line: cursor.line,
         column: cursor.chars + 1,
         marked: marked.start + before.len()..marked.end + before.len(),
-        text: format!("{before}{shown}{after}"),
+        text: format!("{before}{}{after}", tame(&shown)),
     }
 }
 
@@ -167,6 +167,12 @@ fn cut(
     let start = start.unwrap_or(shown.len());
     let end = end.unwrap_or(shown.len()).max(start);
     (shown, start..end)
+}
+
+/// The line without the controls of U+0080 to U+009F: U+009B begins a sequence that steers a terminal as ESC `[` does, and
+/// the renderer writes out only those below U+0080. What stands for one is as long, so that marks stay where they are.
+fn tame(line: &str) -> String {
+    line.replace(|char| ('\u{80}'..='\u{9f}').contains(&char), "·")
 }
 
 /// The last character boundary at or before `offset`.

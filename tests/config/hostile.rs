@@ -288,6 +288,23 @@ fn an_empty_file_beside_a_full_one_is_no_problem() {
     assert!(check_files(&[]).config.is_none());
 }
 
+#[test]
+fn controls_beyond_ascii_do_not_reach_the_terminal() {
+    let text =
+        format!("{ACCOUNT}schedules:\n  e: # \u{9b}31mred\n{IDS}    \u{9b}2J: 1 # \u{85}\u{9f}é\n");
+    let loaded = check(&text);
+    let shown = render(&loaded.problems, loaded.unlisted, Colour::Always);
+    assert!(
+        !shown.contains(|char| ('\u{80}'..='\u{9f}').contains(&char)),
+        "{shown:?}"
+    );
+    let marked: Vec<&str> = (loaded.problems.iter())
+        .filter_map(|problem| problem.place.as_ref())
+        .map(|place| &place.text[place.marked.clone()])
+        .collect();
+    assert!(marked.contains(&"·2J"), "{shown}");
+}
+
 /// Pieces that configurations are made of, and that break them.
 fn piece() -> impl Strategy<Value = String> {
     let words = [

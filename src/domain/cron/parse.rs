@@ -256,6 +256,15 @@ impl<'a> Piece<'a> {
         beginning
     }
 
+    /// The text as a message may repeat it: what is too long for that is put as `otherwise`.
+    fn repeated(self, otherwise: &'a str) -> &'a str {
+        if self.text.len() > PIECE_LENGTH_MAX {
+            otherwise
+        } else {
+            self.text
+        }
+    }
+
     fn error(
         self,
         field: Option<Field>,
@@ -473,7 +482,10 @@ fn read_item(field: Field, item: Piece<'_>, times: &mut LocalTimes) -> Result<()
         None => (item, None),
     };
     if read_special(field, base, times)? {
-        let message = format!("a step cannot follow `{}`; write it alone", base.text);
+        let message = format!(
+            "a step cannot follow `{}`; write it alone",
+            base.beginning(PIECE_LENGTH_MAX)
+        );
         return if step.is_none() {
             Ok(())
         } else {
@@ -483,7 +495,10 @@ fn read_item(field: Field, item: Piece<'_>, times: &mut LocalTimes) -> Result<()
     let range = if base.text == "*" {
         field.min()..=field.max()
     } else if base.text.is_empty() {
-        let message = format!("there is nothing before the step; write `*{}`", item.text);
+        let message = format!(
+            "there is nothing before the step; write `*{}`",
+            item.repeated("/2")
+        );
         return Err(item.error(Some(field), PatternErrorKind::Step, message));
     } else if base.text.contains('*') {
         let message = "`*` stands alone or before a step, such as `*/5`";
@@ -500,7 +515,11 @@ fn read_item(field: Field, item: Piece<'_>, times: &mut LocalTimes) -> Result<()
 
 /// Reads what follows the `/`.
 fn read_step(field: Field, base: Piece<'_>, step: Piece<'_>) -> Result<u32, PatternError> {
-    let example = if base.text.is_empty() { "*" } else { base.text };
+    let example = if base.text.is_empty() {
+        "*"
+    } else {
+        base.repeated("*")
+    };
     if !step.is_digits() {
         let message = format!("a step is one whole number, such as `{example}/2`");
         let shown = if step.text.is_empty() { base } else { step };
@@ -538,6 +557,9 @@ fn read_range(
     }
     if field == Field::DayOfWeek && to == 0 {
         return Ok(from..=7);
+    }
+    if base.repeated("").is_empty() {
+        return error("the range runs backwards; write the lesser value first".to_owned());
     }
     let (least, most) = match field.names() {
         [first, .., last] if !low.is_digits() => ((*first).to_owned(), (*last).to_owned()),
