@@ -4,7 +4,7 @@
 //! full, because a disk or terminal hangs, are lost and counted, and so are lines that cannot be written, because a disk
 //! is full or fails; both are reported (`sink`). The ledger is the record, not the log.
 //!
-//! No line steers the terminal that it is read on, or hides anything ([`plain`]).
+//! No line steers the terminal that it is read on, or hides anything: see `telemetry/plain.rs`.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
