@@ -70,6 +70,10 @@ struct Service {
     slow: Mutex<VecDeque<Duration>>,
     /// What its own clock shows, if its answers tell.
     clock: Mutex<Option<Clock>>,
+    /// How long the stopping of a run takes.
+    stop_takes: Mutex<Duration>,
+    /// Whether looks at runs fail.
+    blind: AtomicBool,
 }
 
 impl Service {
@@ -88,6 +92,12 @@ impl Service {
         }
     }
 
+    /// A run that somebody else starts.
+    fn begins(&self, id: &str) {
+        let foreign = ("somebody's".to_owned(), "RUNNING");
+        self.runs.lock().unwrap().insert(id.to_owned(), foreign);
+    }
+
     fn markers(&self) -> Vec<String> {
         self.starts
             .lock()
@@ -103,7 +113,7 @@ impl CodeArts for Service {
         let mut held_back = self.held_back.subscribe();
         tokio::select! {
             biased;
-            _ = held_back.wait_for(|held_back| *held_back) => return answer(AnswerKind::NotSent),
+            _ = held_back.wait_for(|held_back| *held_back) => return answer(AnswerKind::KeptHere),
             leave = self.may_leave.acquire() => leave.unwrap().forget(),
         }
         let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
@@ -128,6 +138,7 @@ impl CodeArts for Service {
             AnswerKind::Started { .. } => true,
             AnswerKind::Doubtful => self.lost_starts.load(Ordering::SeqCst),
             AnswerKind::NotSent
+            | AnswerKind::KeptHere
             | AnswerKind::Throttled
             | AnswerKind::Busy
             | AnswerKind::Unauthorized
@@ -159,6 +170,12 @@ impl CodeArts for Service {
 
     async fn look(&self, wanted: Vec<(PipelineAt, String)>) -> Vec<Look> {
         self.looks.fetch_add(wanted.len(), Ordering::SeqCst);
+        if self.blind.load(Ordering::SeqCst) {
+            return wanted
+                .iter()
+                .map(|_| Look::Failed(answer(AnswerKind::Refused)))
+                .collect();
+        }
         let runs = self.runs.lock().unwrap();
         let look = |(_, id): &(PipelineAt, String)| match runs.get(id) {
             Some((_, status)) => Look::Seen(Box::new(seen(id, status))),
@@ -178,6 +195,8 @@ impl CodeArts for Service {
     }
 
     async fn stop(&self, _: PipelineAt, id: String, _: Option<String>) -> Result<(), Answer> {
+        let takes = *self.stop_takes.lock().unwrap();
+        tokio::time::sleep(takes).await;
         self.ends(&id, "CANCELED");
         Ok(())
     }
@@ -307,6 +326,8 @@ impl World {
                 held_back: watch::Sender::new(false),
                 slow: Mutex::default(),
                 clock: Mutex::default(),
+                stop_takes: Mutex::default(),
+                blind: AtomicBool::new(false),
             }),
             files: Arc::new(Mutex::new(Ok(Config::default()))),
             reads: Arc::default(),

@@ -105,6 +105,7 @@ impl Rehearsal {
             account: name(),
             request,
             marker: "[pipecron abcdefgh web@2026-11-24T18:00:00Z]".to_owned(),
+            leave_within: Duration::from_secs(3600),
         };
         self.client.start(start).await
     }

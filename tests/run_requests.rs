@@ -40,6 +40,7 @@ fn start(request: RunRequest, marker: &str) -> Start {
         account: AccountName::parse("main").unwrap(),
         request,
         marker: marker.to_owned(),
+        leave_within: std::time::Duration::from_secs(3600),
     }
 }
 

@@ -104,6 +104,7 @@ impl World {
                 ..RunRequest::default()
             },
             marker: description.to_owned(),
+            leave_within: Duration::from_secs(3600),
         };
         self.client.start(start).await.kind
     }

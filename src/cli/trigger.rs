@@ -205,6 +205,7 @@ fn dry_run(
         account: entry.account.clone(),
         request,
         marker: crate::domain::marker(&ledger_id, &id),
+        leave_within: Duration::ZERO,
     };
     let request = http::dry_run(&start, account, now).context("the request cannot be made")?;
     let whole = request.to_json();

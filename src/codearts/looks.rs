@@ -298,7 +298,7 @@ impl UnderWay {
 /// An answer for what was not asked.
 fn unasked(message: String) -> Answer {
     Answer {
-        kind: AnswerKind::NotSent,
+        kind: AnswerKind::KeptHere,
         status: None,
         code: None,
         message,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
@@ -51,6 +52,8 @@ pub struct Start {
     pub request: RunRequest,
     /// What ends the description: `[pipecron LEDGER TICK]`. If it is empty, the description is sent as it stands.
     pub marker: String,
+    /// If it cannot leave within this time, it stays here: what was decided may hold no more.
+    pub leave_within: Duration,
 }
 
 /// The service, as the daemon sees it. Tests put something else behind it.

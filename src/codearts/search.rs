@@ -307,7 +307,10 @@ pub(super) fn may_wait(run: &SeenRun) -> bool {
 /// Whether the next call would fail as well.
 pub(super) fn concerns_all(answer: &Answer) -> bool {
     match answer.kind {
-        AnswerKind::NotSent | AnswerKind::Throttled | AnswerKind::Unauthorized => true,
+        AnswerKind::NotSent
+        | AnswerKind::KeptHere
+        | AnswerKind::Throttled
+        | AnswerKind::Unauthorized => true,
         AnswerKind::Started { .. }
         | AnswerKind::Busy
         | AnswerKind::Refused

@@ -11,7 +11,9 @@ use super::{Daemon, IN_FLIGHT_MAX, LEDGER_RETRY_MAX, REFUSED_AGAIN, SLEEP_MAX, T
 use crate::codearts::CodeArts;
 use crate::domain::pace::Admit;
 use crate::domain::plan::{self, Room};
-use crate::domain::{AccountName, Entry, EntryName, Plan, TickId, Timestamp, after, rfc3339};
+use crate::domain::{
+    AccountName, Ask, Entry, EntryName, Plan, TickId, Timestamp, Turn, after, rfc3339,
+};
 use crate::ledger::{Ledger, LedgerError};
 
 /// How often what others have under way on a shared ledger is looked at.
@@ -48,7 +50,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         names.extend(self.alarms.take_due(now));
         let mut seen = BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));
-        let called: BTreeSet<TickId> = called.into_iter().map(|turn| turn.tick).collect();
+        let turns = called;
+        let called: BTreeSet<TickId> = turns.iter().map(|turn| turn.tick.clone()).collect();
         // A ledger that is gone is better known at once than when the next tick is due, at two in the morning.
         let is_look = names.is_empty();
         if is_look && self.ledger_seen_at.elapsed() < SLEEP_MAX {
@@ -58,10 +61,12 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             match self.decide(&names, &called).await {
                 Ok(plans) => {
                     self.ledger_works();
+                    let heeded = heeded(&plans);
                     for (name, plan) in names.iter().zip(plans) {
                         self.alarms.set(name, plan.wake_at);
                         self.carry_out(name, plan);
                     }
+                    self.pass_over(turns, &heeded);
                     return;
                 }
                 Err(LedgerError::Refused { entry, why }) if names.contains(&entry) => {
@@ -82,6 +87,23 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     self.turns.stir_all();
                     return self.ledger_failed(&failure);
                 }
+            }
+        }
+    }
+
+    /// Those who were called and have no use for a place now, because of their pipeline or the fuse, make way for the next.
+    fn pass_over(&mut self, called: Vec<Turn>, heeded: &BTreeSet<TickId>) {
+        let now = self.now();
+        for turn in called {
+            if heeded.contains(&turn.tick) {
+                continue;
+            }
+            self.turns.leave(&turn.tick);
+            // If nobody of the account may go, the next one cannot either.
+            let pace = self.paces.get(&turn.account);
+            let is_admitted = pace.is_none_or(|pace| pace.admit(now) == Admit::Go);
+            if is_admitted && !self.no_room.contains(&turn.entry) {
+                self.turns.stir(&turn.account);
             }
         }
     }
@@ -182,6 +204,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             paces: self.paces.clone(),
             max_running: self.places(),
             called: self.only.is_none().then_some(called),
+            reserved: self.turns.reserved().clone(),
+            taken: BTreeMap::new(),
             here_since: self.here_since,
             under_way: asked.chain(unsettled).map(|tick| tick.id.clone()).collect(),
             starts: names.iter().filter_map(starts).collect(),
@@ -243,4 +267,16 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             again_at: tokio::time::Instant::now() + wait,
         });
     }
+}
+
+/// Who takes the place for which it was called, keeps one while it looks at its pipeline, or goes on waiting for one.
+fn heeded(plans: &[Plan]) -> BTreeSet<TickId> {
+    let in_turn = plans.iter().flat_map(|plan| &plan.in_turn);
+    let asks = plans.iter().flat_map(|plan| &plan.asks);
+    let take_place = asks.filter_map(|ask| match ask {
+        Ask::Start(tick) | Ask::Survey(tick) => Some(&tick.id),
+        Ask::Find { .. } | Ask::Stop { .. } | Ask::Probe(_) => None,
+    });
+    let waiting = in_turn.map(|turn| &turn.tick);
+    waiting.chain(take_place).cloned().collect()
 }

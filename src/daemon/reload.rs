@@ -1,12 +1,14 @@
 //! A reload: all of the new configuration or none of it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{error, info, warn};
 
 use super::{Daemon, Fresh, Reload, report};
 use crate::codearts::CodeArts;
-use crate::domain::{after, plan};
+use crate::domain::{Entry, EntryName, after, plan};
 use crate::ledger::Ledger;
 
 impl<L: Ledger, C: CodeArts> Daemon<L, C> {
@@ -45,6 +47,15 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         if again {
             self.start_reload("the request that came during the last one");
         }
+    }
+
+    /// What is remembered of entries that are gone: where hundreds come and go, a daemon that runs for a year must not grow.
+    fn forget_removed(&mut self, entries: &BTreeMap<EntryName, Arc<Entry>>) {
+        self.fuses.retain(|name, _| entries.contains_key(name));
+        for names in self.held.values_mut() {
+            names.retain(|name| entries.contains_key(name));
+        }
+        self.held.retain(|_, names| !names.is_empty());
     }
 
     /// Takes a new configuration, all of it at once.
@@ -86,6 +97,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             self.paces.entry(name.clone()).or_default().prove_again();
         }
         self.turns.stir_all();
+        self.forget_removed(&config.entries);
         config.accounts = accounts;
         self.parts.config = config;
         if let Err(failure) = self

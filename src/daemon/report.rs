@@ -138,7 +138,7 @@ pub(super) fn pace(account: &AccountName, heard: Heard, news: PaceNews, said: &s
             let why = match heard {
                 Heard::Throttled(_) => "throttled",
                 Heard::Unauthorized => "credentials not accepted",
-                Heard::Well { .. } | Heard::Outage => "the service does not work",
+                Heard::Well { .. } | Heard::Outage | Heard::Nothing => "the service does not work",
             };
             warn!(
                 account = name,

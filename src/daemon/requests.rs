@@ -12,7 +12,7 @@ use tracing::{error, warn};
 use super::{CLOCK_SKEW, Daemon, Woken, report};
 use crate::codearts::{CodeArts, Start};
 use crate::domain::pace::{Admit, Heard};
-use crate::domain::plan::{self, Room, Survey};
+use crate::domain::plan::{self, Followed, Room, Survey};
 use crate::domain::sighting::{Find, Look, Sighting};
 use crate::domain::{
     AccountName, Answer, AnswerKind, Ask, Change, EntryName, EntryState, Origin, OtherRun,
@@ -24,6 +24,8 @@ use crate::ledger::{Ledger, LedgerError};
 const LOOK_AFTER_PROBE: TimeDelta = TimeDelta::seconds(5);
 /// How long what a pipeline was seen to do is good for a decision.
 const SURVEY_HOLDS: Duration = Duration::from_secs(30);
+/// A start that was decided right before its deadline has so long to leave.
+const LEAVE_WITHIN_MIN: Duration = Duration::from_secs(1);
 /// A start that does not leave this soon after it was decided does not leave at all.
 const SEND_WITHIN: TimeDelta = TimeDelta::minutes(2);
 /// How long a run that could not be looked at is left alone, at least.
@@ -38,8 +40,10 @@ pub(super) enum UnderWay {
     Find(Tick, Timestamp),
     /// A look at what a pipeline has under way, for this tick.
     Survey(Tick, Timestamp),
-    /// Runs are being stopped, for this tick.
-    Stop(Tick, Timestamp),
+    /// Runs are being stopped, for this tick, which looks at its pipeline again then.
+    Stop(Tick, Timestamp, Option<Timestamp>),
+    /// A look that is not yet to be made.
+    Rest(Tick, Option<u64>),
     /// A look whether the service works.
     Probe(AccountName, Timestamp),
     /// A round of looks at an account's runs.
@@ -57,7 +61,8 @@ impl UnderWay {
             Self::Start(tick)
             | Self::Find(tick, _)
             | Self::Survey(tick, _)
-            | Self::Stop(tick, _) => Some(tick),
+            | Self::Stop(tick, ..)
+            | Self::Rest(tick, _) => Some(tick),
             Self::Probe(..) | Self::Look(..) => None,
         }
     }
@@ -73,6 +78,8 @@ pub(super) enum Came {
     Stopped(Vec<(String, Result<(), Answer>)>),
     Probe(Result<(), Answer>),
     Looks(Vec<Look>),
+    /// The time of a look has come.
+    Rested,
     /// The task that made the request failed; why.
     Nothing(String),
 }
@@ -86,8 +93,8 @@ pub(super) enum News {
     Sighting(Tick, Sighting),
     /// What its pipeline has under way, and when that was heard.
     Survey(Tick, Survey, Instant),
-    /// What was seen of its run.
-    Look(Tick, Look),
+    /// What was seen of its run, and what is known of its time.
+    Look(Tick, Look, Followed),
 }
 
 impl News {
@@ -96,7 +103,7 @@ impl News {
             Self::Answer(tick, _)
             | Self::Sighting(tick, _)
             | Self::Survey(tick, ..)
-            | Self::Look(tick, _) => tick,
+            | Self::Look(tick, ..) => tick,
         }
     }
 
@@ -113,7 +120,7 @@ impl News {
                 let looks = tick.doubt.map_or(0, |doubt| doubt.looks);
                 plan::found(now, state, &tick.id, looks, sighting)
             }
-            Self::Look(tick, look) => plan::looked(now, state, &tick.id, &look),
+            Self::Look(tick, look, followed) => plan::looked(now, state, &tick.id, &look, followed),
         }
     }
 }
@@ -154,7 +161,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         for tick in plan.running {
             if let Some(run) = &tick.run {
                 let at = plan::look_again(now, run);
-                self.follows.add(tick, at);
+                self.follows.add(now, tick, at);
             }
         }
         for ask in plan.asks {
@@ -162,7 +169,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 Ask::Start(tick) => self.start(*tick),
                 Ask::Find { tick, above } => self.find(*tick, above),
                 Ask::Survey(tick) => self.survey(*tick),
-                Ask::Stop { tick, runs } => self.stop_runs(*tick, runs),
+                Ask::Stop { tick, runs } => self.stop_runs(*tick, runs, plan.wake_at),
                 Ask::Probe(at) => self.probe(at),
             }
         }
@@ -246,6 +253,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             account: tick.account.clone(),
             request: tick.request.clone(),
             marker: tick.marker(self.parts.ledger.id()),
+            leave_within: leave_within(at, &tick),
         };
         let service = self.parts.service.clone();
         let told = self.told.clone();
@@ -270,19 +278,44 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     }
 
     fn find(&mut self, tick: Tick, above: Option<u64>) {
+        // The looks span the time in which a run may be listed late. A clock that was set ahead must not shorten it.
+        if let Some(until) = self.look_no_earlier.get(&tick.id).copied()
+            && Instant::now() < until
+        {
+            return self.rest(tick, above, until);
+        }
+        self.look_no_earlier.remove(&tick.id);
         let since = tick.doubt.map_or(tick.due, |doubt| doubt.since);
         let find = self.find_of(&tick, since, above);
         let service = self.parts.service.clone();
         let account = tick.account.clone();
-        // The looks span the time in which a run may be listed late. A clock that was set ahead must not shorten it.
-        let wait = self.look_no_earlier.remove(&tick.id);
-        let asked = async move {
-            if let Some(until) = wait {
-                tokio::time::sleep_until(until).await;
-            }
-            Came::Sighting(service.find(find).await)
-        };
+        let asked = async move { Came::Sighting(service.find(find).await) };
         self.ask(&account, |at| UnderWay::Find(tick, at), asked);
+    }
+
+    /// A look that was decided is made then.
+    fn rest(&mut self, tick: Tick, above: Option<u64>, until: Instant) {
+        let task = self.requests.spawn(async move {
+            tokio::time::sleep_until(until).await;
+            Came::Rested
+        });
+        self.under_way
+            .insert(task.id(), UnderWay::Rest(tick, above));
+    }
+
+    /// The time of a look has come; the account may stand otherwise than when it was decided.
+    fn look_at_last(&mut self, now: Timestamp, tick: Tick, above: Option<u64>) {
+        let pace = self.paces.get(&tick.account);
+        let wait = match pace.map_or(Admit::Go, |pace| pace.admit(now)) {
+            Admit::Go | Admit::LookFirst => return self.find(tick, above),
+            Admit::RestUntil(until) => until - now,
+            Admit::AfterAnswer => LOOK_AFTER_PROBE,
+        };
+        self.rest(
+            tick,
+            above,
+            Instant::now() + wait.to_std().unwrap_or_default(),
+        );
     }
 
     fn find_of(&self, tick: &Tick, since: Timestamp, above: Option<u64>) -> Find {
@@ -296,6 +329,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     }
 
     fn survey(&mut self, tick: Tick) {
+        self.turns.reserve(&tick);
         // An attempt that was thought lost may show only now: its run must not be taken for somebody else's.
         let own = (tick.attempts > 0).then(|| self.find_of(&tick, tick.due, None));
         let service = self.parts.service.clone();
@@ -316,7 +350,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         self.ask(&account, |at| UnderWay::Survey(tick, at), asked);
     }
 
-    fn stop_runs(&mut self, tick: Tick, runs: Vec<OtherRun>) {
+    fn stop_runs(&mut self, tick: Tick, runs: Vec<OtherRun>, again: Option<Timestamp>) {
         let service = self.parts.service.clone();
         let (account, at) = (tick.account.clone(), tick.pipeline_at());
         let asked = async move {
@@ -327,7 +361,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             }
             Came::Stopped(stopped)
         };
-        self.ask(&account, |at| UnderWay::Stop(tick, at), asked);
+        self.ask(&account, |at| UnderWay::Stop(tick, at, again), asked);
     }
 
     fn probe(&mut self, at: PipelineAt) {
@@ -354,7 +388,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             if let Some(until) = rests {
                 self.follows.round_is_over(&account);
                 for tick in ticks {
-                    self.follows.set(tick, until);
+                    self.follows.set(&tick.id, until);
                 }
                 continue;
             }
@@ -381,6 +415,9 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             // A pipeline was looked at for those whose turn it was.
             let called = news.iter().map(|news| news.tick().id.clone()).collect();
             let mut room = self.room(&names, called);
+            if news.iter().any(|news| matches!(news, News::Survey(..))) {
+                room.taken = self.follows.taken();
+            }
             let decide = move |now, _: &EntryName, state: &_| {
                 news.pop_front()
                     .map_or_else(Plan::default, |news| news.decide(now, state, &mut room))
@@ -396,7 +433,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                             self.alarms.bring_forward(name, at);
                         }
                     }
-                    self.look_again(settled);
+                    self.are_settled(settled);
                 }
                 Err(failure @ LedgerError::Refused { .. }) => self.give_up_settling(&failure),
                 Err(failure) => {
@@ -424,7 +461,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             .collect();
         self.unsettled.retain(|news| news.tick().entry == *entry);
         self.log_unsettled();
-        self.unsettled = others;
+        let given_up = std::mem::replace(&mut self.unsettled, others);
+        self.are_settled(given_up);
     }
 
     /// A run that could not be written down is at least in the log (P10), and so is one that there may be.
@@ -444,6 +482,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                             (None, what)
                         }
                         AnswerKind::NotSent
+                        | AnswerKind::KeptHere
                         | AnswerKind::Throttled
                         | AnswerKind::Busy
                         | AnswerKind::Unauthorized
@@ -474,13 +513,17 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         }
     }
 
-    /// Followed runs that go on are looked at again.
-    fn look_again(&mut self, settled: VecDeque<News>) {
+    /// Followed runs that go on are looked at again, and places that were kept are free or taken.
+    fn are_settled(&mut self, settled: VecDeque<News>) {
         let now = self.now();
         for news in settled {
-            if let News::Look(tick, _) = news {
-                let at = |run: &_| plan::look_again(now, run);
-                self.follows.look_again(&tick.id, at);
+            match news {
+                News::Look(tick, ..) => {
+                    let at = |run: &_| plan::look_again(now, run);
+                    self.follows.look_again(&tick.id, at);
+                }
+                News::Survey(tick, ..) => self.turns.release(&tick.id),
+                News::Answer(..) | News::Sighting(..) => {}
             }
         }
     }
@@ -548,7 +591,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 self.unsettled
                     .push_back(News::Survey(tick, survey, Instant::now()));
             }
-            UnderWay::Stop(tick, sent_at) => {
+            UnderWay::Stop(tick, sent_at, again) => {
                 let stopped = if let Came::Stopped(stopped) = came {
                     stopped
                 } else {
@@ -557,7 +600,11 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 let failure = stopped.iter().find_map(|(_, asked)| asked.as_ref().err());
                 self.heard_look(now, sent_at, &tick.account, failure);
                 report::stopped(&tick, &stopped);
+                // While it was under way nothing was decided about the tick, also not when its next look was due.
+                let again = again.map_or(now, |at| at.max(now));
+                self.alarms.bring_forward(&tick.entry, again);
             }
+            UnderWay::Rest(tick, above) => self.look_at_last(now, tick, above),
             UnderWay::Probe(account, sent_at) => {
                 let answer = if let Came::Probe(answer) = came {
                     answer
@@ -604,8 +651,10 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             }
             // As it is known now: something may have been learned of it meanwhile, or its end.
             self.follows.look_again(&tick.id, |_| again);
-            if plan::is_news(now, &tick, &look) {
-                self.unsettled.push_back(News::Look(tick, look));
+            self.follows.saw(&tick.id, matches!(look, Look::Failed(_)));
+            let followed = self.follows.followed(&tick.id);
+            if plan::is_news(now, &tick, &look, followed) {
+                self.unsettled.push_back(News::Look(tick, look, followed));
             }
         }
     }
@@ -689,6 +738,17 @@ fn one_word(looks: &[Look]) -> Option<Answer> {
     one.filter(|_| failures().count() == looks.len())
 }
 
+/// How long after its decision the attempt of a tick may leave: not when its pipeline was looked at long ago, and not
+/// after its deadline.
+fn leave_within(decided_at: Timestamp, tick: &Tick) -> Duration {
+    let longest = match tick.policy.overlap.looks_first() {
+        true => SURVEY_HOLDS,
+        false => SEND_WITHIN.to_std().unwrap_or_default(),
+    };
+    let left = (tick.deadline - decided_at).to_std().unwrap_or_default();
+    longest.min(left.max(LEAVE_WITHIN_MIN))
+}
+
 /// A pipeline, whoever's credentials look at it.
 fn pipeline(at: &PipelineAt) -> (String, String) {
     (at.project_id.clone(), at.pipeline_id.clone())
@@ -720,7 +780,7 @@ pub(super) fn lost(message: &str) -> Answer {
 }
 
 fn not_sent(message: &str) -> Answer {
-    answer(AnswerKind::NotSent, message)
+    answer(AnswerKind::KeptHere, message)
 }
 
 fn answer(kind: AnswerKind, message: &str) -> Answer {

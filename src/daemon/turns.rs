@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{AccountName, TickId, Timestamp, Turn};
+use crate::domain::{AccountName, Tick, TickId, Timestamp, Turn};
 
 /// Who waits, and where a place may have become free.
 #[derive(Debug, Default)]
@@ -13,6 +13,8 @@ pub(super) struct Turns {
     stirred: BTreeSet<AccountName>,
     /// Who was called last.
     called: BTreeSet<TickId>,
+    /// Who was called and looks at its pipeline: a place is kept for each.
+    reserved: BTreeMap<TickId, AccountName>,
 }
 
 impl Turns {
@@ -27,6 +29,31 @@ impl Turns {
     /// The tick does not wait any more.
     pub(super) fn remove(&mut self, tick: &TickId) {
         self.by_tick.remove(tick);
+    }
+
+    /// It was called, and neither took a place nor waits for one: for its pipeline, say. If it wants one again it comes
+    /// again; meanwhile it must not keep the others from theirs.
+    pub(super) fn leave(&mut self, tick: &TickId) {
+        self.by_tick.remove(tick);
+        self.called.remove(tick);
+    }
+
+    /// A place is kept for it until it is known whether it starts.
+    pub(super) fn reserve(&mut self, tick: &Tick) {
+        self.leave(&tick.id);
+        self.reserved.insert(tick.id.clone(), tick.account.clone());
+    }
+
+    /// It is known whether it starts.
+    pub(super) fn release(&mut self, tick: &TickId) {
+        if let Some(account) = self.reserved.remove(tick) {
+            self.stirred.insert(account);
+        }
+    }
+
+    /// For whom a place is kept.
+    pub(super) fn reserved(&self) -> &BTreeMap<TickId, AccountName> {
+        &self.reserved
     }
 
     /// The account may have a place that is free.
@@ -50,7 +77,8 @@ impl Turns {
     }
 
     /// Calls those whose turn it is, of each account as many as it has places at all, in the order in which they may
-    /// take one. How many are free the ledger says.
+    /// take one, and after them those of whom it is to be written down that they find none. How many are free the ledger
+    /// says.
     pub(super) fn call(
         &mut self,
         now: Timestamp,
@@ -64,7 +92,10 @@ impl Turns {
                 .filter(|turn| turn.account == account)
                 .collect();
             turns.sort_by(|a, b| a.rank(now).cmp(&b.rank(now)));
-            called.extend(turns.into_iter().take(places(&account)).cloned());
+            let places = places(&account);
+            let is_called = |(at, turn): &(usize, &Turn)| *at < places || !turn.is_told;
+            let turns = turns.into_iter().enumerate().filter(is_called);
+            called.extend(turns.map(|(_, turn)| turn.clone()));
         }
         self.called = called.iter().map(|turn| turn.tick.clone()).collect();
         called

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// What an entry does while the pipeline has another run under way, whoever started it.
@@ -54,19 +53,16 @@ pub struct OtherRun {
     pub queue_id: Option<String>,
     /// What is said of it in a note: number, status, whose.
     pub words: String,
-    /// When it started, if that is known.
-    pub started_at: Option<DateTime<Utc>>,
+    /// How long it has been under way, if that is known.
+    pub taken: Option<Duration>,
     /// How long it may take before it counts as stuck; none: as long as it likes.
     pub run_timeout: Option<Duration>,
 }
 
 impl OtherRun {
     /// Whether it takes longer than it may: it is reported as overdue, and holds nobody back any more.
-    fn is_stuck(&self, now: DateTime<Utc>) -> bool {
-        let taken = self
-            .started_at
-            .and_then(|started_at| (now - started_at).to_std().ok());
-        matches!((taken, self.run_timeout), (Some(taken), Some(limit)) if taken > limit)
+    fn is_stuck(&self) -> bool {
+        matches!((self.taken, self.run_timeout), (Some(taken), Some(limit)) if taken > limit)
     }
 }
 
@@ -86,12 +82,12 @@ pub enum Ruling {
 }
 
 /// Rules on a start beside `others`.
-pub fn rule(now: DateTime<Utc>, overlap: Overlap, others: &[Other]) -> Ruling {
+pub fn rule(overlap: Overlap, others: &[Other]) -> Ruling {
     let (mut perhaps, mut stuck, mut under_way) = (Vec::new(), Vec::new(), Vec::new());
     for other in others {
         match other {
             Other::Perhaps(tick) => perhaps.push(tick.as_str()),
-            Other::Run(run) if run.is_stuck(now) => stuck.push(run),
+            Other::Run(run) if run.is_stuck() => stuck.push(run),
             Other::Run(run) => under_way.push(run),
         }
     }
@@ -132,16 +128,12 @@ fn some_of(words: &[&str]) -> String {
 mod tests {
     use super::*;
 
-    fn now() -> DateTime<Utc> {
-        "2026-11-24T18:00:00Z".parse().unwrap()
-    }
-
-    fn run(id: &str, minutes_ago: i64, run_timeout: Option<u64>) -> Other {
+    fn run(id: &str, minutes: u64, run_timeout: Option<u64>) -> Other {
         Other::Run(OtherRun {
             id: id.to_owned(),
             queue_id: None,
             words: format!("run {id}"),
-            started_at: Some(now() - chrono::TimeDelta::minutes(minutes_ago)),
+            taken: Some(Duration::from_secs(minutes * 60)),
             run_timeout: run_timeout.map(|minutes| Duration::from_secs(minutes * 60)),
         })
     }
@@ -181,7 +173,7 @@ mod tests {
                 "Hold(\"not known yet whether a@x started a run\")",
             ),
         ] {
-            let ruling = rule(now(), overlap, others);
+            let ruling = rule(overlap, others);
             let said = if let Ruling::Stop(runs, words) = ruling {
                 format!("Stop({}, {words:?})", runs.len())
             } else {
@@ -196,8 +188,8 @@ mod tests {
         let Other::Run(mut waits) = run("r1", 0, Some(1)) else {
             return;
         };
-        waits.started_at = None;
-        let ruling = rule(now(), Overlap::Skip, &[Other::Run(waits)]);
+        waits.taken = None;
+        let ruling = rule(Overlap::Skip, &[Other::Run(waits)]);
         assert_eq!(ruling, Ruling::Skip("run r1".to_owned()));
     }
 

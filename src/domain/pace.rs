@@ -92,6 +92,8 @@ pub enum Heard {
     Unauthorized,
     /// Nothing came, or nothing that tells.
     Outage,
+    /// It was not asked: the request stayed here for reasons of our own.
+    Nothing,
 }
 
 impl Heard {
@@ -105,6 +107,7 @@ impl Heard {
             AnswerKind::Throttled => Self::Throttled(answer.retry_after),
             AnswerKind::Unauthorized => Self::Unauthorized,
             AnswerKind::NotSent | AnswerKind::Doubtful => Self::Outage,
+            AnswerKind::KeptHere => Self::Nothing,
         }
     }
 
@@ -121,6 +124,7 @@ impl Heard {
             AnswerKind::Throttled => Self::Throttled(answer.retry_after),
             AnswerKind::Unauthorized => Self::Unauthorized,
             AnswerKind::NotSent | AnswerKind::Doubtful => Self::Outage,
+            AnswerKind::KeptHere => Self::Nothing,
         }
     }
 }
@@ -215,6 +219,14 @@ impl Pace {
             }
             Heard::Outage => self.came_to_nothing(now, sent_at),
             Heard::Well { is_start } => self.goes_well(sent_at, is_start),
+            Heard::Nothing => {
+                // The next one is the probe. A look that probes is asked for at once when there is none, so it rests.
+                if self.probe == Some(sent_at) {
+                    self.probe = None;
+                    self.rest(now, OUTAGE_REST, self.breaker.is_some());
+                }
+                None
+            }
         }
     }
 

@@ -29,7 +29,7 @@ pub use difference::{Difference, DifferenceKind, diff, starts_between};
 use doubt::look_before_first_send;
 pub use doubt::{found, interrupted};
 use due::{next_look, open_due};
-pub use follow::{is_news, look_again, looked};
+pub use follow::{Followed, is_news, look_again, looked};
 pub use overlap::{Survey, surveyed};
 use room::Leave;
 pub use room::Room;
@@ -431,15 +431,16 @@ fn send_or_wait(
             wake_by(plan, latest);
             ("waits until the service works again".to_owned(), true)
         }
-        Leave::InTurn(most) => {
-            plan.in_turn.push(turn(&tick));
+        Leave::InTurn { most, is_full } => {
+            plan.in_turn.push(turn(&tick, is_full));
             wake_by(plan, latest);
             let account = &tick.account;
             let note = format!("waits for a place: account {account} has max_running {most}");
-            (note, true)
+            (note, is_full)
         }
         Leave::AfterSurvey => {
             room.take(now, &tick.account);
+            room.reserve(&tick);
             plan.asks.push(Ask::Survey(Box::new(tick.clone())));
             wake_by(plan, latest);
             ("looks at what its pipeline has under way".to_owned(), false)
@@ -469,7 +470,7 @@ fn send_or_wait(
     });
 }
 
-fn turn(tick: &Tick) -> Turn {
+fn turn(tick: &Tick, is_told: bool) -> Turn {
     Turn {
         tick: tick.id.clone(),
         entry: tick.entry.clone(),
@@ -477,6 +478,7 @@ fn turn(tick: &Tick) -> Turn {
         priority: tick.policy.priority,
         due: tick.due,
         deadline: tick.deadline,
+        is_told,
     }
 }
 

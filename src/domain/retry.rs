@@ -174,8 +174,12 @@ pub enum AnswerKind {
         /// `queue_id`, if it waits.
         queue_id: Option<String>,
     },
-    /// The request never left: name resolution, connection or TLS failed, or credentials could not be had.
+    /// The request never left, for the service could not be reached: name resolution, connection or TLS failed, or those
+    /// who give out credentials did not.
     NotSent,
+    /// The request never left, for reasons of our own: its turn did not come, a secret cannot be read, pipecron is being
+    /// stopped. That says nothing about the service.
+    KeptHere,
     /// Too many requests; nothing was started.
     Throttled,
     /// The pipeline's or tenant's limit of parallel runs is reached; nothing was started.
@@ -196,6 +200,7 @@ impl AnswerKind {
         match self {
             Self::Started { .. } => "started",
             Self::NotSent => "not_sent",
+            Self::KeptHere => "kept_here",
             Self::Throttled => "throttled",
             Self::Busy => "busy",
             Self::Unauthorized => "unauthorized",

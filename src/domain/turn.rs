@@ -20,6 +20,8 @@ pub struct Turn {
     pub due: Timestamp,
     /// When it is given up.
     pub deadline: Timestamp,
+    /// Whether its row says that it waits for a place. That is written when it finds none, once.
+    pub is_told: bool,
 }
 
 /// The order of two turns: the smaller goes first.
@@ -54,6 +56,7 @@ mod tests {
                 priority,
                 due: at(due),
                 deadline: at(due + deadline),
+                is_told: true,
             }
         };
         let mut turns = [

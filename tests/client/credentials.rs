@@ -365,7 +365,7 @@ async fn a_token_needs_a_project() {
         }
     };
     let answer = ask(&client(with(None, None)), "t1").await;
-    assert_eq!(answer.kind, AnswerKind::NotSent);
+    assert_eq!(answer.kind, AnswerKind::KeptHere);
     assert!(answer.message.contains("`project`"), "{}", answer.message);
     let id = "0123456789abcdef0123456789abcdef";
     for (region, project, scope) in [
@@ -547,7 +547,7 @@ async fn a_reload_keeps_a_token_unless_its_password_changed() {
     let answer = ask(&client, "t5").await;
     assert_eq!(
         answer.kind,
-        AnswerKind::NotSent,
+        AnswerKind::KeptHere,
         "other settings, another session"
     );
     assert!(answer.message.contains("password"), "{}", answer.message);
@@ -583,7 +583,7 @@ async fn a_profile_gives_keys_and_project() {
         Some("fedcba9876543210fedcba9876543210")
     );
     let answer = ask(&client(profile("nobody", "credentials")), "t1").await;
-    assert_eq!(answer.kind, AnswerKind::NotSent);
+    assert_eq!(answer.kind, AnswerKind::KeptHere);
     assert!(answer.message.contains("[nobody]"), "{}", answer.message);
     let answer = ask(&client(profile("basic", "absent")), "t1").await;
     assert!(answer.message.contains("absent"), "{}", answer.message);

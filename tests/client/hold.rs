@@ -28,7 +28,7 @@ async fn held_back(client: &Client, waits: JoinHandle<Answer>) {
     assert!(!waits.is_finished());
     client.hold_back();
     let answer = waits.await.unwrap();
-    assert_eq!(answer.kind, AnswerKind::NotSent, "{}", answer.message);
+    assert_eq!(answer.kind, AnswerKind::KeptHere, "{}", answer.message);
     assert!(
         answer.message.contains("being stopped"),
         "{}",
@@ -115,7 +115,7 @@ async fn what_waits_for_tls_is_held_back_a_stop_of_a_run_as_well() {
     assert!(!stops.is_finished());
     held_back(&client, waits).await;
     let answer = stops.await.unwrap().unwrap_err();
-    assert_eq!(answer.kind, AnswerKind::NotSent, "{}", answer.message);
+    assert_eq!(answer.kind, AnswerKind::KeptHere, "{}", answer.message);
 }
 
 fn at() -> PipelineAt {
@@ -190,12 +190,12 @@ async fn after_it_nothing_begins_not_even_with_other_accounts() {
     let client = client(account.clone());
     assert_eq!(ask(&client, "before").await.kind.name(), "started");
     client.hold_back();
-    assert_eq!(ask(&client, "after").await.kind, AnswerKind::NotSent);
+    assert_eq!(ask(&client, "after").await.kind, AnswerKind::KeptHere);
     client.use_accounts(&accounts(Account {
         request_timeout: Duration::from_secs(5),
         ..account
     }));
-    assert_eq!(ask(&client, "later").await.kind, AnswerKind::NotSent);
+    assert_eq!(ask(&client, "later").await.kind, AnswerKind::KeptHere);
     assert!(client.under_way(at()).await.is_err());
     assert!(client.stop(at(), RUN.to_owned(), None).await.is_err());
     assert_eq!(stub.connections(), 1);

@@ -315,7 +315,7 @@ async fn when_the_service_wants_no_more_those_who_wait_do_not_go() {
         world.warms_up().await;
         let answers = kinds(world.starts(5)).await;
         assert_eq!(answers.iter().filter(|is| **is == kind).count(), 1);
-        assert_eq!(answers.iter().filter(|is| **is == "not_sent").count(), 4);
+        assert_eq!(answers.iter().filter(|is| **is == "kept_here").count(), 4);
         world.arrive(2).await;
     }
     // A refusal of one request says nothing about the others.
@@ -336,7 +336,7 @@ async fn no_start_waits_for_ever() {
     for start in starts {
         if start.is_finished() {
             let answer = start.await.unwrap();
-            if answer.kind == AnswerKind::NotSent {
+            if answer.kind == AnswerKind::KeptHere {
                 assert!(answer.message.contains("1 a second"), "{}", answer.message);
                 crowded += 1;
             }

@@ -248,7 +248,7 @@ async fn secrets_that_cannot_be_sent_are_not_told() {
         },
     ] {
         let answer = ask(&client(account(&stub.url, credentials)), "t1").await;
-        assert_eq!(answer.kind, AnswerKind::NotSent);
+        assert_eq!(answer.kind, AnswerKind::KeptHere);
         assert_silent("line end", &shown(&answer));
         assert!(answer.message.contains("header"), "{}", answer.message);
     }
@@ -263,7 +263,7 @@ async fn a_secret_variable_that_cannot_be_read_is_named() {
     let mut start = secretive(&vault);
     std::fs::remove_file(vault.path("variable")).unwrap();
     let answer = client.start(start.clone()).await;
-    assert_eq!(answer.kind, AnswerKind::NotSent);
+    assert_eq!(answer.kind, AnswerKind::KeptHere);
     for words in ["the variable DEPLOY_KEY", "variable: No such file"] {
         assert!(answer.message.contains(words), "{}", answer.message);
     }

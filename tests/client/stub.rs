@@ -351,6 +351,7 @@ pub(crate) fn start(marker: &str) -> Start {
             ..RunRequest::default()
         },
         marker: format!("[pipecron abcdefgh {marker}]"),
+        leave_within: Duration::from_secs(3600),
     }
 }
 

@@ -190,3 +190,111 @@ async fn a_clock_that_jumps_to_and_fro_starts_no_more_than_the_pattern_can_mean(
             .any(|tick| tick.note.contains("held back by the fuse"))
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_takes_longer_than_the_wait_before_the_next_look_forgets_no_tick() {
+    for takes in [1, 6, 100] {
+        let mut world = World::at("2026-11-24T01:59:30Z");
+        *world.service.stop_takes.lock().unwrap() = Duration::from_secs(takes);
+        world.service.begins("foreign");
+        world.start([with_overlap("a", "0 2 * * *", Overlap::Replace)]);
+        world.passes(Duration::from_secs(takes + 60)).await;
+        let (markers, ticks) = (world.service.markers(), world.ticks().await);
+        assert_eq!(markers.len(), 1, "{takes} s: {ticks:?}");
+    }
+}
+
+/// One place, free all night.
+#[tokio::test(start_paused = true)]
+async fn one_that_waits_for_its_pipeline_keeps_nobody_from_a_place_that_is_free() {
+    let mut world = World::at("2026-11-24T01:59:30Z");
+    world.service.begins("foreign");
+    let waits = with_overlap("a", "0 2 * * *", Overlap::Queue);
+    let free = with_priority("b", "10 5 * * *", -5);
+    world.begin(with_places(config([waits, free]), 1));
+    world.passes(5 * HOUR).await;
+    assert_eq!(started(&world), ["b"], "{:?}", world.ticks().await);
+    // And when the pipeline is free and the place is not, it waits for the place.
+    world.service.ends("foreign", "COMPLETED");
+    world.passes(Duration::from_secs(300)).await;
+    assert_eq!(started(&world), ["b"]);
+    world.service.ends("run-1", "COMPLETED");
+    world.passes(Duration::from_secs(300)).await;
+    assert_eq!(started(&world), ["b", "a"]);
+}
+
+/// While somebody who was called looks at its pipeline, its place is kept: the next in turn has a lower priority.
+#[tokio::test(start_paused = true)]
+async fn a_place_is_kept_for_who_looks_at_its_pipeline() {
+    let mut world = World::at("2026-11-24T01:59:30Z");
+    let mut first = with_overlap("first", "0 2 * * *", Overlap::Skip);
+    first.policy.priority = 5;
+    let entries = [first, with_priority("second", "0 2 * * *", 0)];
+    world.begin(with_places(config(entries), 1));
+    world.passes(Duration::from_secs(120)).await;
+    assert_eq!(started(&world), ["first"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_set_ahead_makes_no_run_of_a_minute_stuck_or_overdue() {
+    let mut world = World::at("2026-11-24T01:59:30Z");
+    let mut guarded = with_overlap("a", "0 * * * *", Overlap::Skip);
+    guarded.policy.run_timeout = Some(HOUR / 2);
+    world.start([guarded]);
+    world.passes(Duration::from_secs(120)).await;
+    assert_eq!(world.service.markers().len(), 1);
+    world.clock.step(TimeDelta::minutes(60));
+    world.passes(Duration::from_secs(120)).await;
+    assert_eq!(world.ends().await, ["running", "skipped"]);
+    let is_overdue = |ticks: Vec<Tick>| {
+        let mut runs = ticks.into_iter().filter_map(|tick| tick.run);
+        runs.next().unwrap().overdue
+    };
+    assert!(!is_overdue(world.ticks().await));
+    // It is when that time has really passed.
+    world.passes(HOUR / 2).await;
+    assert!(is_overdue(world.ticks().await));
+    world.passes(HOUR / 2).await;
+    assert_eq!(
+        world.service.markers().len(),
+        2,
+        "and holds nobody back then"
+    );
+}
+
+/// Its account was removed, say.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_can_never_be_looked_at_again_ends_and_gives_its_place_back() {
+    let mut world = World::at("2026-11-24T01:59:30Z");
+    let entries = [
+        with_priority("a", "0 2 24 11 *", 0),
+        with_priority("b", "0 3 24 11 *", 0),
+    ];
+    let mut entries = entries;
+    entries[1].deadline = 24 * 30 * HOUR;
+    world.begin(with_places(config(entries), 1));
+    world.passes(Duration::from_secs(120)).await;
+    world.service.blind.store(true, Ordering::SeqCst);
+    world.passes(24 * 5 * HOUR).await;
+    // An outage is none of that.
+    world.service.blind.store(false, Ordering::SeqCst);
+    world.passes(HOUR).await;
+    world.service.blind.store(true, Ordering::SeqCst);
+    world.passes(24 * HOUR + HOUR / 2).await;
+    assert_eq!(started(&world), ["a"]);
+    world.passes(HOUR).await;
+    assert_eq!(
+        world.ends().await,
+        ["running", "waiting"],
+        "a day, but not a week"
+    );
+    world.passes(24 * 2 * HOUR).await;
+    assert_eq!(started(&world), ["a", "b"]);
+    let over = world.ticks().await[0].clone();
+    assert_eq!(state(&over), "unknown");
+    assert!(
+        over.note.contains("could not be looked at for"),
+        "{}",
+        over.note
+    );
+}

@@ -26,11 +26,22 @@ const FAILURE_REST: Duration = Duration::from_secs(3);
 /// its age, and to fetch a third helps nobody.
 const DROP_REST: Duration = Duration::from_secs(300);
 
-/// Why there are no credentials.
+/// Whose doing it is that a request cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Somebody refused the credentials.
+    Refused,
+    /// Somebody could not be reached.
+    Unreached,
+    /// Our own: nobody was asked.
+    Ours,
+}
+
+/// Why a request cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
-    /// Whether somebody refused them, as opposed to not having been reached.
-    pub(super) unauthorized: bool,
+    /// Whose doing it is.
+    pub(super) cause: Cause,
     /// What went wrong; never a secret.
     pub(super) message: String,
     /// How long the one who refused wants us to wait.
@@ -40,9 +51,19 @@ pub(super) struct Failure {
 impl From<String> for Failure {
     fn from(message: String) -> Self {
         Self {
-            unauthorized: false,
+            cause: Cause::Unreached,
             message,
             retry_after: None,
+        }
+    }
+}
+
+impl Failure {
+    /// Nobody was asked.
+    pub(super) fn ours(message: String) -> Self {
+        Self {
+            cause: Cause::Ours,
+            ..Self::from(message)
         }
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Lost {
     pub(super) never_sent: bool,
     /// Whether it was we who did not wait any longer. Otherwise the connection was lost.
     pub(super) given_up: bool,
+    /// Whether it never left for reasons of our own: nobody was asked.
+    pub(super) kept_here: bool,
     /// What went wrong and with whom.
     pub(super) why: String,
 }
@@ -36,6 +38,7 @@ pub(super) async fn exchange(
     let refuse = |why: String| Lost {
         never_sent: true,
         given_up: false,
+        kept_here: true,
         why,
     };
     let method = reqwest::Method::from_bytes(request.method.as_bytes())
@@ -67,7 +70,7 @@ pub(super) async fn exchange(
             let never_sent = gate.shut();
             if never_sent || !has_body {
                 let why = format!("{host}: {HELD_BACK}");
-                return Err(Lost { never_sent, given_up: true, why });
+                return Err(Lost { never_sent, given_up: true, kept_here: never_sent, why });
             }
             sending.await
         }
@@ -78,6 +81,7 @@ pub(super) async fn exchange(
             // A request without a body has no gate to tell; one that never connected was never sent either.
             never_sent: gate.shut() || (!has_body && error.is_connect()),
             given_up: error.is_timeout(),
+            kept_here: false,
             why: format!("{host}: {}", causes(error)),
         }),
     }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
 
-use super::credentials::{Failure, Held};
+use super::credentials::{Cause, Failure, Held};
 use super::exchange::{Lost, SHOWN_BYTES_MAX, exchange};
 use super::gate::HeldBack;
 use super::lines::Purpose;
 use super::rate::{Errand, LOOKS_AT_ONCE, Permit};
 use super::session::{
-    Patience, Session, failed, held_back, longest_preparation, mask, no_response,
+    Patience, Session, failed, held_back, longest_preparation, mask, never_sent, no_response,
 };
 use crate::codearts::calls::{Call, Shown};
 use crate::codearts::looks::{Round, UnderWay};
@@ -180,7 +180,7 @@ impl Session {
         let client = patience.bear(self.ground.client(purpose)).await?;
         let other = |held: Arc<Held>| match refused {
             Some(refused) if refused.is_like(&held) => Err(Failure {
-                unauthorized: true,
+                cause: Cause::Refused,
                 ..Failure::from("there are no other credentials".to_owned())
             }),
             Some(_) | None => Ok(held),
@@ -207,7 +207,7 @@ impl Session {
             });
         let request = match request {
             Ok(request) => request,
-            Err(why) => return Outcome::none(failed(Failure::from(why))),
+            Err(why) => return Outcome::none(failed(Failure::ours(why))),
         };
         let mask = mask(account, &request, &held, &Secrets::new());
         let (shown, broke_off) =
@@ -259,7 +259,7 @@ fn is_unauthorized(shown: &Shown) -> bool {
 
 fn unasked(call: &Call) -> Answer {
     no_response(
-        AnswerKind::NotSent,
+        AnswerKind::KeptHere,
         format!(
             "{}: not asked, the look took longer than {} s",
             call.name(),
@@ -271,7 +271,7 @@ fn unasked(call: &Call) -> Answer {
 /// No answer came: nothing was to be started, so nothing is in doubt.
 fn unanswered(call: &Call, lost: &Lost, mask: &Mask) -> Answer {
     let (kind, what) = if lost.never_sent {
-        (AnswerKind::NotSent, "not sent")
+        (never_sent(lost), "not sent")
     } else {
         (AnswerKind::RefusedInPassing, "no answer")
     };

@@ -216,7 +216,7 @@ impl CodeArts for Client {
 
 fn no_account(account: &AccountName) -> Answer {
     no_response(
-        AnswerKind::NotSent,
+        AnswerKind::KeptHere,
         format!("there is no account {account} any more"),
     )
 }

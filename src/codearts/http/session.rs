@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::credentials::{Failure, Held, Keeper};
+use super::credentials::{Cause, Failure, Held, Keeper};
 use super::exchange::{BODY_BYTES_MAX, Lost, exchange};
 use super::gate::{HELD_BACK, HeldBack, Hold};
 use super::lines::{Lines, Purpose, Trust};
@@ -120,6 +120,7 @@ impl Session {
             AnswerKind::Started { .. }
             | AnswerKind::Busy
             | AnswerKind::NotSent
+            | AnswerKind::KeptHere
             | AnswerKind::Refused
             | AnswerKind::RefusedInPassing
             | AnswerKind::Doubtful => {}
@@ -128,15 +129,22 @@ impl Session {
 
     /// Gets everything ready, and waits for the permit last: so what has one leaves at once.
     async fn prepare(&self, start: &Start) -> Result<Prepared, Failure> {
+        let latest = Instant::now() + start.leave_within;
         let mut patience = Patience::new(self.account());
         let secrets = patience.bear(self.variables(start)).await?;
         let client = patience.bear(self.ground.client(Purpose::Start)).await?;
         patience.bear(self.keeper.get(&self.ground)).await?;
         let wait = longest_wait(self.account().requests_per_second);
-        let until = Instant::now() + wait;
+        let until = latest.min(Instant::now() + wait);
         let permit = self.permit(Errand::Start { until }).await?;
         // They are at hand, unless they ended or were refused during the wait.
         let held = patience.bear(self.keeper.get(&self.ground)).await?;
+        if Instant::now() > latest {
+            return Err(Failure::ours(format!(
+                "not sent: to get ready took longer than {} s, and what was decided then may hold no more",
+                start.leave_within.as_secs()
+            )));
+        }
         self.write(start, secrets, client, held, permit)
     }
 
@@ -157,7 +165,7 @@ impl Session {
                 account.requests_per_second
             ),
         };
-        Err(Failure::from(format!("not sent: {why}")))
+        Err(Failure::ours(format!("not sent: {why}")))
     }
 
     fn write(
@@ -174,11 +182,11 @@ impl Session {
             .as_deref()
             .or(held.project_id.as_deref());
         let request = request(start, &account.endpoint, project_id, &secrets)
-            .map_err(|error| Failure::from(error.to_string()))?;
+            .map_err(|error| Failure::ours(error.to_string()))?;
         let request = held
             .pass
             .admit(request, self.ground.clock.now())
-            .map_err(|error| Failure::from(error.to_string()))?;
+            .map_err(|error| Failure::ours(error.to_string()))?;
         let mask = mask(account, &request, &held, &secrets);
         Ok(Prepared {
             client,
@@ -315,10 +323,10 @@ fn hide_proxy_password(mask: &mut Mask, proxy: &str) {
 }
 
 pub(super) fn failed(failure: Failure) -> Answer {
-    let kind = if failure.unauthorized {
-        AnswerKind::Unauthorized
-    } else {
-        AnswerKind::NotSent
+    let kind = match failure.cause {
+        Cause::Refused => AnswerKind::Unauthorized,
+        Cause::Unreached => AnswerKind::NotSent,
+        Cause::Ours => AnswerKind::KeptHere,
     };
     Answer {
         retry_after: failure.retry_after,
@@ -328,13 +336,21 @@ pub(super) fn failed(failure: Failure) -> Answer {
 
 /// Nothing was sent, as nothing is to be sent any more.
 pub(super) fn held_back() -> Answer {
-    no_response(AnswerKind::NotSent, format!("not sent: {HELD_BACK}"))
+    no_response(AnswerKind::KeptHere, format!("not sent: {HELD_BACK}"))
+}
+
+/// What never left: whose doing that is.
+pub(super) fn never_sent(lost: &Lost) -> AnswerKind {
+    match lost.kept_here {
+        true => AnswerKind::KeptHere,
+        false => AnswerKind::NotSent,
+    }
 }
 
 fn unanswered(lost: &Lost, mask: &Mask) -> Answer {
     if lost.never_sent {
         no_response(
-            AnswerKind::NotSent,
+            never_sent(lost),
             mask.show(&format!("not sent: {}", lost.why)),
         )
     } else {

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::credentials::{Failure, Held, Life, Origin};
+use super::credentials::{Cause, Failure, Held, Life, Origin};
 use super::exchange::{BODY_BYTES_MAX, exchange};
 use super::lines::Purpose;
 use super::secrets::{read_chain, read_pass, read_profile, read_user, sandbox_keys};
@@ -84,8 +84,8 @@ where
     F: FnOnce() -> Result<T, String> + Send + 'static,
 {
     match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome.map_err(Failure::from),
-        Err(error) => Err(Failure::from(format!("reading secrets failed: {error}"))),
+        Ok(outcome) => outcome.map_err(Failure::ours),
+        Err(error) => Err(Failure::ours(format!("reading secrets failed: {error}"))),
     }
 }
 
@@ -107,7 +107,10 @@ async fn token(
         .map_err(|why| mask.show(&format!("cannot get a token from IAM: {why}")))?;
     let now = ground.clock.now();
     let token = iam::read_token(&response, &mask, now).map_err(|refusal| Failure {
-        unauthorized: refusal.unauthorized,
+        cause: match refusal.unauthorized {
+            true => Cause::Refused,
+            false => Cause::Unreached,
+        },
         message: refusal.message,
         retry_after: refusal.retry_after,
     })?;

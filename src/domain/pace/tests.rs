@@ -227,3 +227,51 @@ fn failures_with_something_that_works_in_between_open_nothing() {
         }
     }
 }
+
+#[test]
+fn what_stayed_here_says_nothing_about_the_service() {
+    let now = at("2026-11-25T02:00:00Z");
+    let mut pace = proven();
+    for _ in 0..20 {
+        pace.sent(now);
+    }
+    let throttled = Heard::Throttled(None);
+    assert_eq!(pace.answered(now, now, throttled), rests(3));
+    for _ in 0..19 {
+        assert_eq!(pace.answered(now, now, Heard::Nothing), None);
+    }
+    assert_eq!(pace.admit(now + TimeDelta::seconds(3)), Admit::Go);
+    // Five in a row, far apart: a secret of one entry that cannot be read.
+    let mut pace = proven();
+    for minute in 1..=5 {
+        let now = now + TimeDelta::minutes(minute);
+        pace.sent(now);
+        assert_eq!(pace.answered(now, now, Heard::Nothing), None);
+    }
+    assert_eq!((pace.admit(now), pace.is_broken()), (Admit::Go, false));
+}
+
+#[test]
+fn a_probe_that_stayed_here_lets_the_next_one_go() {
+    let now = at("2026-11-25T02:00:00Z");
+    let mut pace = Pace::default();
+    pace.sent(now);
+    assert_eq!(pace.admit(now), Admit::AfterAnswer);
+    pace.answered(now, now, Heard::Nothing);
+    assert_eq!(pace.admit(now), Admit::Go, "nobody is waited for");
+    pace.sent(now);
+    assert_eq!(pace.admit(now), Admit::AfterAnswer, "it is unproven still");
+    // While the breaker is open the next look would be asked for at once, and again, and again.
+    let mut pace = proven();
+    for _ in 0..5 {
+        pace.sent(now);
+        pace.answered(now, now, Heard::Outage);
+    }
+    let probed_at = now + TimeDelta::seconds(15);
+    assert_eq!(pace.admit(probed_at), Admit::LookFirst);
+    pace.sent(probed_at);
+    pace.answered(probed_at, probed_at, Heard::Nothing);
+    let until = probed_at + TimeDelta::seconds(15);
+    assert_eq!(pace.admit(probed_at), Admit::RestUntil(until));
+    assert_eq!(pace.admit(until), Admit::LookFirst);
+}

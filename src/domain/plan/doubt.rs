@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::room::LeaveLook;
-use super::verdict::said;
+use super::verdict::{attempts, said};
 use super::{Room, end, go_with_run, just_after, wake_by};
 use crate::domain::pace::REST_MAX;
 use crate::domain::retry::LOOKS;
@@ -230,8 +230,8 @@ fn absent(now: Timestamp, mut tick: Tick, mut doubt: Doubt, plan: &mut Plan) {
     }
     if tick.refusals >= tick.policy.retry.max_attempts {
         let note = format!(
-            "{looked}, after {} attempts in all, which is retry.max_attempts",
-            tick.refusals
+            "{looked}, after {} in all, which is retry.max_attempts",
+            attempts(tick.refusals)
         );
         return end(now, tick, Reason::GaveUp, note, plan);
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::end;
+use super::verdict::said;
 use crate::domain::sighting::{Look, RunStatus, SeenRun};
 use crate::domain::{
     Change, EntryState, Plan, Reason, Run, SURELY_OLDER, Tick, TickId, TickState, Timestamp, after,
@@ -15,8 +18,29 @@ const LOOK_EVERY: (Duration, Duration) = (Duration::from_secs(5), Duration::from
 const LOOK_SHARE: u32 = 20;
 /// A run that is only watched is let go of after this time: it must not hold a place for ever.
 const WATCH_MAX: Duration = Duration::from_secs(48 * 3600);
+/// A run that is older than this, and of which nothing could be seen for [`BLIND_MAX`], ends as unknown: it must not
+/// stay open for ever because its account was removed, say.
+const OLD_MIN: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long every look has to fail before a run that is old is given up.
+const BLIND_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long a run may stay unseen before it counts as vanished, beside the tick's `settle`: a run is listed late.
 const UNSEEN_MIN: Duration = Duration::from_secs(600);
+
+/// What is known of a run's time by a clock that cannot be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Followed {
+    /// How long it has been under way; none if nobody has counted.
+    pub taken: Option<Duration>,
+    /// For how long every look at it has failed.
+    pub blind: Duration,
+}
+
+/// How long a run has been under way: as the clock shows, yet no longer than was counted, for the clock may have been set
+/// ahead.
+pub(super) fn taken(now: Timestamp, run: &Run, counted: Option<Duration>) -> Duration {
+    let shown = (now - run.started_at).to_std().unwrap_or_default();
+    counted.map_or(shown, |counted| shown.min(counted))
+}
 
 /// When to look at a run again.
 pub fn look_again(now: Timestamp, run: &Run) -> Timestamp {
@@ -25,26 +49,33 @@ pub fn look_again(now: Timestamp, run: &Run) -> Timestamp {
 }
 
 /// Whether what was seen of a run changes anything that is to be written down.
-pub fn is_news(now: Timestamp, tick: &Tick, look: &Look) -> bool {
+pub fn is_news(now: Timestamp, tick: &Tick, look: &Look, followed: Followed) -> bool {
     let Some(run) = &tick.run else {
         return false;
     };
-    if is_ahead(now, run) || is_watched_too_long(now, tick, run) {
+    let taken = taken(now, run, followed.taken);
+    if is_stamped_wrong(now, run, followed) || is_watched_too_long(taken, tick, run) {
         return true;
     }
     match look {
         Look::Seen(seen) => {
             seen.status.as_ref().is_some_and(RunStatus::is_final)
                 || (seen.number.is_some() && seen.number != run.number)
-                || is_overdue(now, tick, run)
+                || is_overdue(taken, tick, run)
         }
-        Look::Vanished => now > seen_until(tick, run),
-        Look::Failed(_) => is_overdue(now, tick, run),
+        Look::Vanished => taken > unseen_max(tick),
+        Look::Failed(_) => is_overdue(taken, tick, run) || is_lost(taken, tick, followed),
     }
 }
 
 /// Decides what a look at a followed run means.
-pub fn looked(now: Timestamp, state: &EntryState, id: &TickId, look: &Look) -> Plan {
+pub fn looked(
+    now: Timestamp,
+    state: &EntryState,
+    id: &TickId,
+    look: &Look,
+    followed: Followed,
+) -> Plan {
     let mut plan = Plan::default();
     let Some(mut tick) = state.open.iter().find(|tick| tick.id == *id).cloned() else {
         return plan;
@@ -53,14 +84,19 @@ pub fn looked(now: Timestamp, state: &EntryState, id: &TickId, look: &Look) -> P
         return plan;
     };
     let is_followed = matches!(tick.state, TickState::Running { .. });
-    if !(is_followed || run.watched) || !is_news(now, &tick, look) {
+    if !(is_followed || run.watched) || !is_news(now, &tick, look, followed) {
         return plan;
     }
-    if is_ahead(now, &run) {
-        run.started_at = now;
+    if is_stamped_wrong(now, &run, followed) {
+        let counted = followed.taken.unwrap_or_default();
+        run.started_at = TimeDelta::from_std(counted)
+            .ok()
+            .and_then(|counted| now.checked_sub_signed(counted))
+            .unwrap_or(now);
         tick.run = Some(run.clone());
-        if !is_news(now, &tick, look) {
-            tick.note = format!("run {} counts from now: the clock was set back", run.id);
+        if !is_news(now, &tick, look, followed) {
+            let since = rfc3339(run.started_at);
+            tick.note = format!("run {} counts from {since}: the clock was set", run.id);
             plan.changes.push(Change {
                 tick,
                 attempt: None,
@@ -68,8 +104,9 @@ pub fn looked(now: Timestamp, state: &EntryState, id: &TickId, look: &Look) -> P
             return plan;
         }
     }
+    let taken = taken(now, &run, followed.taken);
     if run.watched {
-        return watched(now, tick, run, look);
+        return watched(taken, tick, run, look);
     }
     match look {
         Look::Seen(seen) => {
@@ -86,9 +123,21 @@ pub fn looked(now: Timestamp, state: &EntryState, id: &TickId, look: &Look) -> P
             end(now, tick, Reason::Unknown, note, &mut plan);
             return plan;
         }
+        Look::Failed(answer) if is_lost(taken, &tick, followed) => {
+            let note = format!(
+                "run {} could not be looked at for {} hours, and it is older than {} days; how it ended is not known; \
+                 last: {}",
+                run.id,
+                followed.blind.as_secs() / 3600,
+                taken.as_secs() / 86_400,
+                said(answer)
+            );
+            end(now, tick, Reason::Unknown, note, &mut plan);
+            return plan;
+        }
         Look::Failed(_) => {}
     }
-    if is_overdue(now, &tick, &run) {
+    if is_overdue(taken, &tick, &run) {
         run.overdue = true;
         let limit = tick.policy.run_timeout.unwrap_or_default().as_secs();
         tick.note = format!(
@@ -111,9 +160,9 @@ pub fn looked(now: Timestamp, state: &EntryState, id: &TickId, look: &Look) -> P
 }
 
 /// A run whose tick has ended: what is learned of it is written down, the end stays as it is.
-fn watched(now: Timestamp, mut tick: Tick, mut run: Run, look: &Look) -> Plan {
+fn watched(taken: Duration, mut tick: Tick, mut run: Run, look: &Look) -> Plan {
     let mut plan = Plan::default();
-    let is_let_go = is_watched_too_long(now, &tick, &run);
+    let is_let_go = is_watched_too_long(taken, &tick, &run);
     match look {
         Look::Seen(seen) => {
             run.number = seen.number.or(run.number);
@@ -132,7 +181,7 @@ fn watched(now: Timestamp, mut tick: Tick, mut run: Run, look: &Look) -> Plan {
         }
         Look::Failed(_) => {}
     }
-    if is_overdue(now, &tick, &run) {
+    if is_overdue(taken, &tick, &run) {
         run.overdue = true;
         tick.note = format!("run {} is overdue", run.id);
     }
@@ -148,16 +197,29 @@ fn watched(now: Timestamp, mut tick: Tick, mut run: Run, look: &Look) -> Plan {
     plan
 }
 
-/// Whether it was started while the clock was ahead. It would be overdue, vanished or let go of only when the clock is
-/// there again, and hold its place until then. (The service's clock, which may have stamped it, is never so far off.)
-fn is_ahead(now: Timestamp, run: &Run) -> bool {
-    now.checked_add_signed(SURELY_OLDER)
-        .is_some_and(|ahead| run.started_at > ahead)
+/// Whether the clock was wrong when the start was written down, or is now. One that was ahead would make the run overdue,
+/// vanished or let go of only when the clock is there again, and hold its place until then; one that was behind would make
+/// it look stuck after a restart. (The service's clock, which may have stamped it, is never so far off.)
+fn is_stamped_wrong(now: Timestamp, run: &Run, followed: Followed) -> bool {
+    let is_ahead = now
+        .checked_add_signed(SURELY_OLDER)
+        .is_some_and(|ahead| run.started_at > ahead);
+    let is_behind = followed.taken.is_some_and(|counted| {
+        let shown = (now - run.started_at).to_std().unwrap_or_default();
+        shown > counted.saturating_add(SURELY_OLDER.to_std().unwrap_or_default())
+    });
+    is_ahead || is_behind
 }
 
-fn is_watched_too_long(now: Timestamp, tick: &Tick, run: &Run) -> bool {
+fn is_watched_too_long(taken: Duration, tick: &Tick, run: &Run) -> bool {
     let longest = tick.policy.run_timeout.unwrap_or_default().max(WATCH_MAX);
-    run.watched && now > after(run.started_at, longest)
+    run.watched && taken > longest
+}
+
+/// Whether a run that cannot be looked at is given up.
+fn is_lost(taken: Duration, tick: &Tick, followed: Followed) -> bool {
+    let old = tick.policy.run_timeout.unwrap_or_default().max(OLD_MIN);
+    followed.blind > BLIND_MAX && taken > old
 }
 
 fn ended(now: Timestamp, mut tick: Tick, mut run: Run, seen: &SeenRun, reason: Reason) -> Plan {
@@ -195,17 +257,14 @@ fn end_reason(status: &RunStatus) -> Option<Reason> {
     })
 }
 
-fn is_overdue(now: Timestamp, tick: &Tick, run: &Run) -> bool {
-    !run.overdue
-        && tick
-            .policy
-            .run_timeout
-            .is_some_and(|limit| now > after(run.started_at, limit))
+fn is_overdue(taken: Duration, tick: &Tick, run: &Run) -> bool {
+    let limit = tick.policy.run_timeout;
+    !run.overdue && limit.is_some_and(|limit| taken > limit)
 }
 
-/// Until when a run that the service does not show is thought to be listed late.
-fn seen_until(tick: &Tick, run: &Run) -> Timestamp {
-    after(run.started_at, tick.policy.settle.max(UNSEEN_MIN))
+/// How long a run that the service does not show is thought to be listed late.
+fn unseen_max(tick: &Tick) -> Duration {
+    tick.policy.settle.max(UNSEEN_MIN)
 }
 
 /// The words for a run that began.

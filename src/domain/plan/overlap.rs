@@ -57,8 +57,8 @@ pub fn surveyed(
             if let Some(newer) = newer(now, &tick, &state.open) {
                 superseded(now, tick.clone(), newer, &mut plan);
             } else {
-                let others = others(now, state, &tick, &runs);
-                let ruling = rule(now, tick.policy.overlap, &others);
+                let others = others(now, state, &tick, &runs, room);
+                let ruling = rule(tick.policy.overlap, &others);
                 carry_out(now, state, tick, not_before, ruling, room, &mut plan);
             }
         }
@@ -92,7 +92,7 @@ fn carry_out(
             | Leave::RestUntil(_)
             | Leave::WhenThereIsRoom
             | Leave::AfterProbe
-            | Leave::InTurn(_)
+            | Leave::InTurn { .. }
             | Leave::AfterSurvey
             | Leave::AfterAnswer
             | Leave::Blown { .. } => wake_by(plan, now),
@@ -157,7 +157,13 @@ fn failed(now: Timestamp, mut tick: Tick, answer: &Answer, plan: &mut Plan) {
 }
 
 /// What else the pipeline has under way.
-fn others(now: Timestamp, state: &EntryState, tick: &Tick, seen: &[SeenRun]) -> Vec<Other> {
+fn others(
+    now: Timestamp,
+    state: &EntryState,
+    tick: &Tick,
+    seen: &[SeenRun],
+    room: &Room,
+) -> Vec<Other> {
     let ours = state
         .others
         .iter()
@@ -179,7 +185,7 @@ fn others(now: Timestamp, state: &EntryState, tick: &Tick, seen: &[SeenRun]) -> 
                     .and_then(|seen| seen.queue_id.clone())
                     .or_else(|| run.queue_id.clone().filter(|_| listed.is_none())),
                 words: format!("run {} of {}", run.id, other.id),
-                started_at: Some(run.started_at),
+                taken: Some(room.taken(now, other, run)),
                 run_timeout: other.policy.run_timeout.or(tick.policy.run_timeout),
             }));
         }
@@ -192,7 +198,9 @@ fn others(now: Timestamp, state: &EntryState, tick: &Tick, seen: &[SeenRun]) -> 
             id: seen.run_id.clone(),
             queue_id: seen.queue_id.clone(),
             words: words(seen),
-            started_at: seen.started_at,
+            taken: seen
+                .started_at
+                .and_then(|started_at| (now - started_at).to_std().ok()),
             run_timeout: tick.policy.run_timeout,
         })
     }));

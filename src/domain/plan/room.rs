@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::follow::taken;
 use crate::domain::fuse::HOURS;
 use crate::domain::pace::{Admit, Pace};
 use crate::domain::schedule::Count;
 use crate::domain::{
-    AccountName, Ask, CatchUp, Entry, EntryName, EntryState, Origin, Plan, Tick, TickId, Timestamp,
+    AccountName, Ask, CatchUp, Entry, EntryName, EntryState, Origin, Plan, Run, Tick, TickId,
+    Timestamp,
 };
 
 /// What a decision is told of the world beside the ledger.
@@ -21,6 +23,10 @@ pub struct Room {
     pub max_running: BTreeMap<AccountName, u32>,
     /// The ticks whose turn it is to take a place of their account; none: everybody's.
     pub called: Option<BTreeSet<TickId>>,
+    /// The ticks that were called and look at their pipeline: a place is kept for each until it is known whether it starts.
+    pub reserved: BTreeMap<TickId, AccountName>,
+    /// For how long the runs of these ticks have been under way, by a clock that cannot be set.
+    pub taken: BTreeMap<TickId, Duration>,
     /// The ticks that have a request of ours under way.
     pub under_way: BTreeSet<TickId>,
     /// When we came: what was due before may have been sent by another life of the ledger.
@@ -40,8 +46,13 @@ pub(super) enum Leave {
     WhenThereIsRoom,
     /// Its account's breaker is open: a look first.
     AfterProbe,
-    /// Its account has no place, or it is another tick's turn; so many places there are.
-    InTurn(u32),
+    /// It has to be called to take a place of its account.
+    InTurn {
+        /// How many places there are.
+        most: u32,
+        /// Whether all are taken, as opposed to that it was not called yet.
+        is_full: bool,
+    },
     /// What its pipeline has under way is to be looked at first.
     AfterSurvey,
     /// Something is under way for it already.
@@ -109,8 +120,22 @@ impl Room {
             Admit::Go => {}
         }
         match self.max_running.get(&tick.account) {
-            Some(most) if !self.has_place(*most, state, tick, plan) => Leave::InTurn(*most),
-            Some(_) | None => Leave::Now,
+            Some(most) => self.leave_in_turn(*most, state, tick, plan),
+            None => Leave::Now,
+        }
+    }
+
+    /// How long a run of ours has been under way. A clock that was set ahead must not make one that began a moment ago
+    /// look like one that is stuck.
+    pub(super) fn taken(&self, now: Timestamp, tick: &Tick, run: &Run) -> Duration {
+        let followed = self.taken.get(&tick.id).copied();
+        taken(now, run, followed)
+    }
+
+    /// A place is kept for a tick that looks at its pipeline.
+    pub(super) fn reserve(&mut self, tick: &Tick) {
+        if self.max_running.contains_key(&tick.account) {
+            self.reserved.insert(tick.id.clone(), tick.account.clone());
         }
     }
 
@@ -127,7 +152,7 @@ impl Room {
         pace.map_or(Admit::Go, |pace| pace.admit(now))
     }
 
-    fn has_place(&self, most: u32, state: &EntryState, tick: &Tick, plan: &Plan) -> bool {
+    fn leave_in_turn(&self, most: u32, state: &EntryState, tick: &Tick, plan: &Plan) -> Leave {
         let is_called = self
             .called
             .as_ref()
@@ -138,8 +163,16 @@ impl Room {
             Ask::Start(starting) => starting.account == tick.account,
             Ask::Find { .. } | Ask::Survey(_) | Ask::Stop { .. } | Ask::Probe(_) => false,
         });
-        let starting = u32::try_from(starting.count()).unwrap_or(u32::MAX);
-        is_called && taken.saturating_add(starting) < most
+        let reserved = self
+            .reserved
+            .iter()
+            .filter(|(id, account)| **account == tick.account && **id != tick.id);
+        let spoken_for = u32::try_from(starting.count() + reserved.count()).unwrap_or(u32::MAX);
+        let is_full = taken.saturating_add(spoken_for) >= most;
+        match is_called && !is_full {
+            true => Leave::Now,
+            false => Leave::InTurn { most, is_full },
+        }
     }
 
     /// Whether the entry starts more often than its pattern allows: all that was due in as long as a start may be late,

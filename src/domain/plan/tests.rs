@@ -245,7 +245,7 @@ impl World {
 
     fn looks(&mut self, look: Look) -> &mut Self {
         let id = self.ticks.last().unwrap().id.clone();
-        let plan = looked(self.now, &self.state(), &id, &look);
+        let plan = looked(self.now, &self.state(), &id, &look, Followed::default());
         self.store(plan)
     }
 
@@ -791,11 +791,23 @@ fn a_run_that_takes_too_long_is_reported_once_and_followed_on() {
     world.looks(Look::Seen(Box::new(seen("r1", "RUNNING"))));
     world.now = at("2026-11-25T03:00:01Z");
     let look = Look::Seen(Box::new(seen("r1", "RUNNING")));
-    let plan = looked(world.now, &world.state(), &world.ticks[0].id.clone(), &look);
+    let plan = looked(
+        world.now,
+        &world.state(),
+        &world.ticks[0].id.clone(),
+        &look,
+        Followed::default(),
+    );
     assert!(plan.changes[0].tick.note.contains("overdue"), "{plan:?}");
     world.store(plan);
     assert_eq!(
-        looked(world.now, &world.state(), &world.ticks[0].id.clone(), &look),
+        looked(
+            world.now,
+            &world.state(),
+            &world.ticks[0].id.clone(),
+            &look,
+            Followed::default()
+        ),
         Plan::default()
     );
     assert_eq!(world.reasons(), ["running"]);

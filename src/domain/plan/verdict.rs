@@ -47,8 +47,8 @@ pub(super) fn verdict(now: Timestamp, tick: &Tick, answer: &Answer) -> Verdict {
         AnswerKind::Refused => Verdict::End(Reason::Refused, format!("refused: {said}")),
         AnswerKind::RefusedInPassing if tick.refusals + 1 >= tick.policy.retry.max_attempts => {
             let note = format!(
-                "refused {} times, which is retry.max_attempts; last: {said}",
-                tick.refusals + 1
+                "refused {}, which is retry.max_attempts; last: {said}",
+                times(tick.refusals + 1)
             );
             Verdict::End(Reason::GaveUp, note)
         }
@@ -71,7 +71,7 @@ pub(super) fn verdict(now: Timestamp, tick: &Tick, answer: &Answer) -> Verdict {
                 note,
             }
         }
-        AnswerKind::NotSent => hold("not sent", Duration::ZERO),
+        AnswerKind::NotSent | AnswerKind::KeptHere => hold("not sent", Duration::ZERO),
         AnswerKind::Throttled => hold(
             "throttled",
             answer.retry_after.unwrap_or_default().min(REST_MAX),
@@ -83,6 +83,23 @@ pub(super) fn verdict(now: Timestamp, tick: &Tick, answer: &Answer) -> Verdict {
             counts: false,
             note: format!("credentials not accepted: {said}"),
         },
+    }
+}
+
+/// How often, in words.
+pub(super) fn times(count: u32) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        more => format!("{more} times"),
+    }
+}
+
+/// How many attempts, in words.
+pub(super) fn attempts(count: u32) -> String {
+    match count {
+        1 => "one attempt".to_owned(),
+        more => format!("{more} attempts"),
     }
 }
 

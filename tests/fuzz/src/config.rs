@@ -240,6 +240,7 @@ fn can_be_sent(entry: &Entry, marker: &str) {
         account: entry.account.clone(),
         request: entry.request.clone(),
         marker: marker.to_owned(),
+        leave_within: std::time::Duration::from_secs(3600),
     };
     let request = request(&start, "https://example.com", None, &secrets)
         .expect("an accepted entry can be sent");

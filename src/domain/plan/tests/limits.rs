@@ -236,7 +236,7 @@ fn a_run_that_is_not_followed_still_holds_its_pipeline() {
     assert_eq!(world.reasons(), ["started", "skipped"]);
     let id = world.ticks[0].id.clone();
     let over = Look::Seen(Box::new(seen("r1", "FAILED")));
-    let plan = looked(world.now, &world.state(), &id, &over);
+    let plan = looked(world.now, &world.state(), &id, &over, Followed::default());
     world.store(plan);
     assert!(!world.ticks[0].is_watched());
     let run = world.ticks[0].run.as_ref().unwrap();
@@ -263,7 +263,7 @@ fn a_watched_run_is_let_go_of_in_the_end() {
         ("2026-11-27T02:00:00Z", true),
         ("2026-11-27T02:00:01Z", false),
     ] {
-        let plan = looked(at(now), &world.state(), &id, &going_on);
+        let plan = looked(at(now), &world.state(), &id, &going_on, Followed::default());
         world.store(plan);
         assert_eq!(world.ticks[0].is_watched(), is_watched, "{now}");
     }
@@ -333,7 +333,7 @@ fn places_are_taken_by_whose_turn_it_is_and_never_more_than_there_are() {
     assert_eq!(world.reasons(), ["running", "waiting"]);
     let over = Look::Seen(Box::new(seen("r1", "COMPLETED")));
     let id = world.ticks[0].id.clone();
-    let plan = looked(world.now, &world.state(), &id, &over);
+    let plan = looked(world.now, &world.state(), &id, &over, Followed::default());
     world.store(plan).decide();
     assert_eq!(world.dues().last().unwrap(), "2026-11-25T02:30:00Z 1");
 }
