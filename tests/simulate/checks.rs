@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use chrono::TimeDelta;
 use pipecron::domain::{
     AccountName, Ask, EntryName, EntryState, Overlap, Plan, Tick, TickId, TickState, Timestamp,
     rfc3339,
@@ -21,6 +22,8 @@ pub(crate) struct Checks {
     pub(crate) max_running: BTreeMap<AccountName, u32>,
     /// Pipelines of which no entry allows overlap.
     pub(crate) guarded: BTreeSet<String>,
+    /// After this time a run holds nobody back any more.
+    pub(crate) run_timeout: Option<TimeDelta>,
     /// What each entry does about other runs.
     pub(crate) overlaps: BTreeMap<EntryName, Overlap>,
     has_faults: AtomicBool,
@@ -33,6 +36,8 @@ struct Inner {
     ticks: BTreeMap<TickId, Stored>,
     /// The places that are taken.
     places: BTreeMap<TickId, AccountName>,
+    /// Since when no place of an account is taken.
+    free_since: BTreeMap<AccountName, Timestamp>,
     lines: Vec<(Timestamp, String)>,
     failure: Option<String>,
 }
@@ -40,6 +45,8 @@ struct Inner {
 #[derive(Debug)]
 struct Stored {
     is_waiting: bool,
+    /// Whose place it waits for, and since when.
+    waits_for: Option<(AccountName, Timestamp)>,
 }
 
 impl Checks {
@@ -48,12 +55,14 @@ impl Checks {
         max_running: BTreeMap<AccountName, u32>,
         guarded: BTreeSet<String>,
         overlaps: BTreeMap<EntryName, Overlap>,
+        run_timeout: Option<TimeDelta>,
     ) -> Self {
         Self {
             clock,
             max_running,
             guarded,
             overlaps,
+            run_timeout,
             has_faults: AtomicBool::new(true),
             inner: Mutex::default(),
         }
@@ -141,13 +150,30 @@ impl Checks {
     }
 
     fn keep(&self, tick: &Tick) {
+        let now = self.now();
         let mut inner = self.inner.lock().unwrap();
         let is_waiting = matches!(tick.state, TickState::Waiting { .. });
-        inner.ticks.insert(tick.id.clone(), Stored { is_waiting });
+        // One of a clock that was ahead waits for its time to come.
+        let for_place = is_waiting && tick.due <= now && tick.note.contains("waits for a place");
+        let stored = Stored {
+            is_waiting,
+            waits_for: for_place.then(|| (tick.account.clone(), now)),
+        };
+        inner.ticks.insert(tick.id.clone(), stored);
         if tick.holds_place() {
             inner.places.insert(tick.id.clone(), tick.account.clone());
         } else {
             inner.places.remove(&tick.id);
+        }
+        if inner
+            .places
+            .values()
+            .any(|account| *account == tick.account)
+        {
+            inner.free_since.remove(&tick.account);
+        } else {
+            let account = tick.account.clone();
+            inner.free_since.entry(account).or_insert(now);
         }
     }
 
@@ -165,12 +191,35 @@ impl Checks {
         }
     }
 
+    /// Nobody waits for a place of an account of which none has been taken for a while.
+    pub(crate) fn nobody_waits_in_vain(&self) {
+        let a_while_ago = self.now() - TimeDelta::minutes(1);
+        let waits_in_vain = {
+            let inner = self.inner.lock().unwrap();
+            let in_vain = |tick: &Stored| {
+                let Some((account, since)) = &tick.waits_for else {
+                    return false;
+                };
+                let free_since = inner.free_since.get(account);
+                free_since.is_some_and(|free| free.max(since) < &a_while_ago)
+            };
+            let mut ticks = inner.ticks.iter();
+            ticks
+                .find(|(_, tick)| in_vain(tick))
+                .map(|(id, _)| id.clone())
+        };
+        if let Some(id) = waits_in_vain {
+            self.fail(format!("{id} waits for a place, and none is taken"));
+        }
+    }
+
     /// Another ledger was put in place: what is known of it is read anew.
     pub(crate) async fn read_anew(&self, rows: &MemoryLedger) {
         {
             let mut inner = self.inner.lock().unwrap();
             inner.ticks.clear();
             inner.places.clear();
+            inner.free_since.clear();
         }
         for tick in rows.history(HistoryQuery::default()).await.unwrap() {
             self.keep(&tick);
@@ -181,7 +230,9 @@ impl Checks {
     pub(crate) fn leaves(&self, tick: &TickId) {
         let why = match self.inner.lock().unwrap().ticks.get(tick) {
             None => Some("is sent and not in the ledger"),
-            Some(Stored { is_waiting: true }) => Some("is sent, and waits as the ledger knows it"),
+            Some(Stored {
+                is_waiting: true, ..
+            }) => Some("is sent, and waits as the ledger knows it"),
             Some(_) => None,
         };
         if let Some(why) = why {

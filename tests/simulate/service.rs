@@ -189,6 +189,10 @@ impl Service {
                 && (other.is_under_way(run.started_at) || run.is_under_way(other.started_at))
         });
         for other in others {
+            let run_timeout = self.checks.run_timeout;
+            if run_timeout.is_some_and(|limit| other.started_at + limit < run.started_at) {
+                continue;
+            }
             let is_ours = other.tick.is_some();
             let was_there = other.listed_at + LOOK_IS_OLD < run.started_at;
             if is_ours && self.checks.guarded.contains(&run.pipeline) {
@@ -240,7 +244,8 @@ impl Way {
             return None;
         }
         match dice.below(100) {
-            0..=2 => Some(AnswerKind::NotSent),
+            0..=1 => Some(AnswerKind::NotSent),
+            2 => Some(AnswerKind::KeptHere),
             3..=4 => Some(AnswerKind::Throttled),
             5 => Some(AnswerKind::Unauthorized),
             6..=7 => Some(AnswerKind::RefusedInPassing),
@@ -297,6 +302,12 @@ impl CodeArts for Way {
             1..=3 => dice.seconds(1, 20),
             _ => dice.millis(20, 900),
         };
+        // Half of that is on our side, and what has not left by then stays here.
+        if travel > start.leave_within && dice.chance(500) {
+            tokio::time::sleep(start.leave_within).await;
+            service.checks.tell(format!("{what}: kept here"));
+            return answer(AnswerKind::KeptHere);
+        }
         tokio::time::sleep(travel).await;
         let throw = dice.below(100);
         if let Some(kind) = self.trouble(&mut dice) {
@@ -407,6 +418,10 @@ impl CodeArts for Way {
             return Err(answer);
         }
         let mut dice = self.service.dice(&what);
+        // A stop is several calls, each of which waits for its turn.
+        if dice.chance(200) {
+            tokio::time::sleep(dice.seconds(3, 120)).await;
+        }
         let now = self.now();
         let mut runs = self.service.runs.lock().unwrap();
         let run = runs.iter_mut().find(|run| run.id == run_id);

@@ -31,6 +31,8 @@ const CALMS_DOWN: Duration = Duration::from_secs(1_800);
 const WATCHED: Duration = Duration::from_secs(1_800);
 /// How long the ends are then waited for.
 const ENDS: Duration = Duration::from_secs(3_600);
+/// In some worlds a run that takes longer than this holds nobody back.
+const RUN_TIMEOUT: Duration = Duration::from_secs(2_400);
 /// Longest deadline of an entry.
 const DEADLINE_MAX_SECS: u64 = 1_500;
 /// How long after that an end may still take: an account's rest, looks, and a row for each.
@@ -123,6 +125,7 @@ fn entry_of(
     pipelines: &[String],
     accounts: u64,
     epoch: Timestamp,
+    run_timeout: Option<Duration>,
 ) -> Entry {
     let cron = dice.one_of(&[
         "*/10 * * * *",
@@ -175,7 +178,7 @@ fn entry_of(
             on_doubt: dice.one_of(&[OnDoubt::Resend, OnDoubt::Resend, OnDoubt::GiveUp]),
             settle: SETTLE,
             follow: dice.chance(700),
-            run_timeout: None,
+            run_timeout,
             overlap: dice.one_of(&[
                 Overlap::Allow,
                 Overlap::Skip,
@@ -225,11 +228,12 @@ impl World {
             let account = account_of(&mut dice, name.clone());
             config.accounts.insert(name, Arc::new(account));
         }
+        let run_timeout = dice.chance(300).then_some(RUN_TIMEOUT);
         for number in 0..dice.between(1, 3) {
-            let entry = entry_of(&mut dice, number, &pipelines, accounts, epoch);
+            let entry = entry_of(&mut dice, number, &pipelines, accounts, epoch, run_timeout);
             config.entries.insert(entry.name.clone(), Arc::new(entry));
         }
-        let checks = Arc::new(checks_of(clock.clone(), &config, &pipelines));
+        let checks = Arc::new(checks_of(clock.clone(), &config, &pipelines, run_timeout));
         let forgets = dice.chance(200);
         let service = Arc::new(Service::new(dice.next(), checks.clone(), forgets));
         let node_count = if dice.chance(600) {
@@ -297,9 +301,9 @@ impl World {
         self.mend().await;
         tokio::time::sleep(CALMS_DOWN).await;
         let from = self.checks.now();
-        tokio::time::sleep(WATCHED).await;
+        self.watch(WATCHED).await;
         let until = self.checks.now();
-        tokio::time::sleep(ENDS).await;
+        self.watch(ENDS).await;
         if self.checks.failure().is_none() {
             self.judge(from, until).await;
         }
@@ -307,6 +311,13 @@ impl World {
             node.kill();
         }
         self.story()
+    }
+
+    async fn watch(&self, lasts: Duration) {
+        for _ in 0..lasts.as_secs() / 60 {
+            tokio::time::sleep(MINUTE).await;
+            self.checks.nobody_waits_in_vain();
+        }
     }
 
     fn story(mut self) -> Result<Story, Story> {
@@ -615,7 +626,12 @@ impl World {
     }
 }
 
-fn checks_of(clock: Clock, config: &Config, pipelines: &[String]) -> Checks {
+fn checks_of(
+    clock: Clock,
+    config: &Config,
+    pipelines: &[String],
+    run_timeout: Option<Duration>,
+) -> Checks {
     let entries = || config.entries.values();
     let places = config.accounts.values();
     let max_running = places
@@ -629,5 +645,7 @@ fn checks_of(clock: Clock, config: &Config, pipelines: &[String]) -> Checks {
     let overlaps = entries()
         .map(|entry| (entry.name.clone(), entry.policy.overlap))
         .collect();
-    Checks::new(clock, max_running, guarded, overlaps)
+    // Machines are some seconds apart.
+    let run_timeout = run_timeout.map(|limit| TimeDelta::from_std(limit - MINUTE).unwrap());
+    Checks::new(clock, max_running, guarded, overlaps, run_timeout)
 }
