@@ -106,7 +106,7 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
 /// The first instant at which the wall clock of a zone shows `local`, or the end of the gap in which a clock change skips
 /// it.
 pub fn earliest_instant(local: NaiveDateTime, zone: &Zone) -> Timestamp {
-    text::earliest_instant(local, zone)
+    zone.earliest(local)
 }
 
 /// Checks a variable that was given outside a file, as on the command line.
