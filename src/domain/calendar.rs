@@ -174,7 +174,7 @@ impl Calendar {
     }
 
     /// Whether it has `workdays`, and nothing that says which days are off.
-    fn lists_working_days_alone(&self) -> bool {
+    pub fn lists_working_days_alone(&self) -> bool {
         let has_days_off = self.weekend != 0
             || !self.holidays.spans.is_empty()
             || !self.events.spans.is_empty()

@@ -618,32 +618,24 @@ pub(crate) async fn marks_for_skips_are_kept_told_and_taken_back(ledger: impl Le
 }
 
 pub(crate) async fn what_was_decided_lately_is_told_where_ticks_may_move(ledger: impl Ledger) {
-    let day = 86_400;
+    let day = |days: i64| second((days - 41) * 86_400);
     for (name, schedule) in [
         ("a", "0 2 1 * * | in UTC"),
         ("b", "0 2 1 * * | in UTC | only on cn | moved to next"),
     ] {
-        let mut moved = ended(
-            &tick(name, second(40 * day)),
-            Reason::Excluded,
-            second(40 * day),
-        );
-        moved.moved_from = vec![second(39 * day), second(38 * day)];
+        let mut moved = ended(&tick(name, day(40)), Reason::Excluded, day(40));
+        moved.moved_from = vec![day(39), day(38)];
         put(
             &ledger,
             [
-                &ended(
-                    &tick(name, second(2 * day)),
-                    Reason::Succeeded,
-                    second(3 * day),
-                ),
+                &ended(&tick(name, day(2)), Reason::Succeeded, day(3)),
                 &moved,
             ],
         )
         .await;
         assert_eq!(stored(&ledger, &moved).await, Some(moved));
         let mark = Mark {
-            until: second(41 * day),
+            until: day(41),
             schedule: schedule.to_owned(),
         };
         let plan = Plan {
@@ -655,7 +647,7 @@ pub(crate) async fn what_was_decided_lately_is_told_where_ticks_may_move(ledger:
     }
     assert_eq!(state(&ledger, "a").await.recent.len(), 0);
     let recent = state(&ledger, "b").await.recent;
-    let expected = [38, 39, 40].map(|days| second(days * day));
+    let expected = [38, 39, 40].map(day);
     assert_eq!(Vec::from_iter(recent), expected);
 }
 

@@ -44,7 +44,10 @@ impl World {
         let row = |tick: &Tick| {
             let state = match tick.state {
                 TickState::Ended { reason, .. } => reason.name(),
-                other => other.name(),
+                TickState::Waiting { .. }
+                | TickState::Sent { .. }
+                | TickState::Doubtful { .. }
+                | TickState::Running { .. } => tick.state.name(),
             };
             format!("{} {state}: {}", tick.due.format("%d %H:%M"), tick.note)
         };
