@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::calendars;
 use super::check::{Check, Given, KeySet};
 use super::excerpt::quoted;
 use super::problem::{At, Finding, Kind};
@@ -19,7 +20,7 @@ use crate::domain::CatchUp;
 use crate::domain::cron::{CronPattern, PatternError, PatternErrorKind};
 use crate::domain::request::{Source, Variable};
 use crate::domain::retry::Jitter;
-use crate::domain::schedule::PATTERNS_MAX;
+use crate::domain::schedule::{OnExcluded, PATTERNS_MAX};
 use crate::domain::zone::Zone;
 use crate::domain::{OnDoubt, Overlap};
 
@@ -62,17 +63,11 @@ pub(super) static KEYS: KeySet = KeySet {
         "not_after",
         "labels",
         "allow_subminute",
-    ],
-    later: &[
-        "calendars",
         "only_on",
         "skip_on",
-        "exclude",
-        "matrix",
-        "notices",
-        "notify",
-        "ping",
+        "on_excluded",
     ],
+    later: &["matrix", "notices", "notify", "ping"],
     advice: &[
         ("settle", "it belongs to an account"),
         ("max_running", "it belongs to an account"),
@@ -108,6 +103,20 @@ pub(super) static KEYS: KeySet = KeySet {
         ("disabled", "did you mean `enabled: false`?"),
         ("retries", "did you mean `retry: { max_attempts: ... }`?"),
         ("tags", "did you mean `labels`?"),
+        (
+            "calendars",
+            "they stand at the left edge of a file; which of them an entry keeps to is `only_on` or `skip_on`",
+        ),
+        ("calendar", "did you mean `only_on`?"),
+        (
+            "exclude",
+            "did you mean `skip_on`? days to exclude are a calendar",
+        ),
+        (
+            "holidays",
+            "they belong to a calendar, which `skip_on` names",
+        ),
+        ("freezes", "they stand at the left edge of a file"),
         ("region", "it belongs to an account"),
         ("credentials", "they belong to an account"),
     ],
@@ -168,6 +177,9 @@ pub(super) struct Keys<'t> {
     pub(super) not_after: Option<Given<Bound>>,
     pub(super) labels: Option<Given<BTreeSet<String>>>,
     pub(super) allow_subminute: Option<Given<bool>>,
+    pub(super) only_on: Option<Given<Vec<(&'t str, At)>>>,
+    pub(super) skip_on: Option<Given<Vec<(&'t str, At)>>>,
+    pub(super) on_excluded: Option<Given<OnExcluded>>,
     /// Keys that seem to be meant by unknown ones.
     pub(super) meant: Vec<&'static str>,
     /// Whether there may be more keys, in something that was refused.
@@ -261,6 +273,9 @@ impl<'t> Keys<'t> {
             "not_before" => self.not_before = given(value, check.bound(value, key)),
             "not_after" => self.not_after = given(value, check.bound(value, key)),
             "labels" => self.labels = given(value, labels(check, value)),
+            "only_on" => self.only_on = given(value, calendars::words(check, value, key)),
+            "skip_on" => self.skip_on = given(value, calendars::words(check, value, key)),
+            "on_excluded" => self.on_excluded = given(value, check.word(value, key, &ON_EXCLUDEDS)),
             "allow_subminute" => self.allow_subminute = given(value, check.flag(value, key)),
             _ => {}
         }
@@ -273,6 +288,11 @@ const CATCH_UPS: [(&str, CatchUp); 3] = [
     ("all", CatchUp::All),
 ];
 const ON_DOUBTS: [(&str, OnDoubt); 2] = [("resend", OnDoubt::Resend), ("give_up", OnDoubt::GiveUp)];
+const ON_EXCLUDEDS: [(&str, OnExcluded); 3] = [
+    ("skip", OnExcluded::Skip),
+    ("next", OnExcluded::Next),
+    ("previous", OnExcluded::Previous),
+];
 const OVERLAPS: [(&str, Overlap); 4] = [
     ("allow", Overlap::Allow),
     ("skip", Overlap::Skip),
@@ -373,7 +393,7 @@ fn cron<'t>(check: &mut Check<'_>, value: Value<'t>) -> Option<Cron<'t>> {
         .map(Cron::Patterns)
 }
 
-fn pattern(check: &mut Check<'_>, text: &str, value: Value<'_>) -> Option<CronPattern> {
+pub(super) fn pattern(check: &mut Check<'_>, text: &str, value: Value<'_>) -> Option<CronPattern> {
     let error = match CronPattern::parse(text) {
         Ok(pattern) => return Some(pattern),
         Err(error) => error,

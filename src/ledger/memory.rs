@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::SourceFile;
 use crate::domain::{
-    AccountName, Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan, Tick,
-    TickId, TickState, Timestamp,
+    AccountName, Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan, Skip,
+    Tick, TickId, TickState, Timestamp,
 };
 use crate::os::Clock;
 
@@ -42,6 +42,8 @@ struct Rows {
     /// The scheduled ticks: what makes (entry, due) unique.
     scheduled: BTreeMap<(EntryName, Timestamp), TickId>,
     configs: BTreeMap<String, GoodConfig>,
+    /// The ticks to come that are to be skipped.
+    skips: BTreeMap<(EntryName, Timestamp), Skip>,
     faults: Faults,
 }
 
@@ -162,6 +164,7 @@ impl Rows {
             placed: self.placed.clone(),
             scheduled: self.scheduled.clone(),
             configs: self.configs.clone(),
+            skips: self.skips.clone(),
             faults: Faults::default(),
         }
     }
@@ -183,8 +186,27 @@ impl Rows {
             .map_while(|((of, due), _)| (of == entry).then_some(*due))
             .filter(|due| *due > after)
             .collect();
+        let skips = self.skips.range((entry.clone(), after)..);
+        state.skips = skips
+            .map_while(|((of, due), skip)| (of == entry).then(|| (*due, skip.clone())))
+            .filter(|(due, _)| *due > after)
+            .collect();
+        if state.mark.as_ref().is_some_and(Mark::moves) {
+            state.recent = self.recent(entry, after);
+        }
         self.add_others(entry, &mut state);
         state
+    }
+
+    /// What was decided in the last days up to `until`, also by the instants that the rows stand for.
+    fn recent(&self, entry: &EntryName, until: Timestamp) -> BTreeSet<Timestamp> {
+        let since = rule::recent_since(until);
+        let rows = self
+            .scheduled
+            .range((entry.clone(), since)..=(entry.clone(), until))
+            .filter_map(|(_, id)| self.ticks.get(id));
+        rows.flat_map(|row| row.tick.moved_from.iter().copied().chain([row.tick.due]))
+            .collect()
     }
 
     /// What of the other entries a decision about this one is told.
@@ -461,6 +483,7 @@ impl Ledger for MemoryLedger {
         for id in &old {
             rows.remove(id);
         }
+        rows.skips.retain(|(_, due), _| *due >= before);
         Ok(old.len() as u64)
     }
 
@@ -493,6 +516,38 @@ impl Ledger for MemoryLedger {
 
     async fn last_config(&self, key: String) -> Result<Option<GoodConfig>, LedgerError> {
         Ok(self.read()?.configs.get(&key).cloned())
+    }
+
+    async fn put_skips(&self, entry: EntryName, skips: Vec<Skip>) -> Result<(), LedgerError> {
+        let mut rows = self.lock();
+        if let Some(fault) = next_fault(&mut rows.faults.commits) {
+            return Err(failed("written", fault));
+        }
+        let skips = skips
+            .into_iter()
+            .map(|skip| ((entry.clone(), skip.due), skip));
+        rows.skips.extend(skips);
+        Ok(())
+    }
+
+    async fn drop_skips(&self, entry: EntryName, dues: Vec<Timestamp>) -> Result<u64, LedgerError> {
+        let mut rows = self.lock();
+        if let Some(fault) = next_fault(&mut rows.faults.commits) {
+            return Err(failed("written", fault));
+        }
+        let dropped = dues
+            .into_iter()
+            .filter_map(|due| rows.skips.remove(&(entry.clone(), due)))
+            .count();
+        Ok(dropped as u64)
+    }
+
+    async fn skips(&self, after: Timestamp) -> Result<Vec<(EntryName, Skip)>, LedgerError> {
+        let rows = self.read()?;
+        let coming = rows.skips.iter().filter(|((_, due), _)| *due > after);
+        Ok(coming
+            .map(|((entry, _), skip)| (entry.clone(), skip.clone()))
+            .collect())
     }
 
     async fn newest_due(&self) -> Result<Option<Timestamp>, LedgerError> {

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use crate::config::SourceFile;
-use crate::domain::{Attempt, EntryName, EntryState, Plan, Reason, Tick, TickId, Timestamp};
+use crate::domain::{Attempt, EntryName, EntryState, Plan, Reason, Skip, Tick, TickId, Timestamp};
 
 pub mod memory;
 mod rule;
@@ -231,7 +231,7 @@ pub trait Ledger: Send + Sync + 'static {
         tick: TickId,
     ) -> impl Future<Output = Result<Option<Story>, LedgerError>> + Send;
 
-    /// Forgets ticks that were due and ended before `before`, with their attempts and notes; gives how many. Open ticks
+    /// Forgets ticks that were due and ended before `before`, with their attempts and notes, and marks for skips before it; gives how many. Open ticks
     /// stay. Works in small commits, so that no decision waits long. When it fails midway, what was forgotten is gone.
     fn prune(&self, before: Timestamp) -> impl Future<Output = Result<u64, LedgerError>> + Send;
 
@@ -255,6 +255,26 @@ pub trait Ledger: Send + Sync + 'static {
         &self,
         key: String,
     ) -> impl Future<Output = Result<Option<GoodConfig>, LedgerError>> + Send;
+
+    /// Marks ticks of an entry that are to come to be skipped, in place of what is marked for the same due times.
+    fn put_skips(
+        &self,
+        entry: EntryName,
+        skips: Vec<Skip>,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Takes such marks back; gives how many were there.
+    fn drop_skips(
+        &self,
+        entry: EntryName,
+        dues: Vec<Timestamp>,
+    ) -> impl Future<Output = Result<u64, LedgerError>> + Send;
+
+    /// The marks of all entries for ticks due later than `after`, by entry and due time.
+    fn skips(
+        &self,
+        after: Timestamp,
+    ) -> impl Future<Output = Result<Vec<(EntryName, Skip)>, LedgerError>> + Send;
 
     /// The due time of the newest scheduled row, to tell a clock that stands before it.
     fn newest_due(&self) -> impl Future<Output = Result<Option<Timestamp>, LedgerError>> + Send;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pipecron::config::SourceFile;
-use pipecron::domain::{EntryName, EntryState, Plan, TickId, Timestamp};
+use pipecron::domain::{EntryName, EntryState, Plan, Skip, TickId, Timestamp};
 use pipecron::ledger::{Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, MemoryLedger, Story};
 
 use super::checks::Checks;
@@ -125,6 +125,18 @@ impl Ledger for SimLedger {
 
     async fn last_config(&self, key: String) -> Result<Option<GoodConfig>, LedgerError> {
         self.rows.last_config(key).await
+    }
+
+    async fn put_skips(&self, entry: EntryName, skips: Vec<Skip>) -> Result<(), LedgerError> {
+        self.rows.put_skips(entry, skips).await
+    }
+
+    async fn drop_skips(&self, entry: EntryName, dues: Vec<Timestamp>) -> Result<u64, LedgerError> {
+        self.rows.drop_skips(entry, dues).await
+    }
+
+    async fn skips(&self, after: Timestamp) -> Result<Vec<(EntryName, Skip)>, LedgerError> {
+        self.rows.skips(after).await
     }
 
     async fn newest_due(&self) -> Result<Option<Timestamp>, LedgerError> {

@@ -30,7 +30,7 @@ pub(super) const ANOTHER_DATABASE: &str =
 pub(super) const VERSION: i32 = STEPS.len() as i32;
 
 /// Step n brings version n to n + 1.
-const STEPS: [&str; 2] = [VERSION_1, VERSION_2];
+const STEPS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -131,6 +131,21 @@ CREATE INDEX ticks_alive ON ticks (entry, due) WHERE alive = 1;
 CREATE INDEX ticks_alive_at ON ticks (pipeline_id) WHERE alive = 1;
 CREATE INDEX ticks_placed ON ticks (account) WHERE place = 1;
 CREATE INDEX ticks_at_pipeline ON ticks (pipeline_id, due);
+";
+
+/// Calendars: what was moved from a day off, and what somebody wants skipped.
+const VERSION_3: &str = "
+-- JSON, a list of instants; none if nothing was moved.
+ALTER TABLE ticks ADD COLUMN moved_from TEXT;
+
+CREATE TABLE skips (
+    entry    TEXT NOT NULL,
+    due      INTEGER NOT NULL,
+    asked_by TEXT NOT NULL,
+    asked_at INTEGER NOT NULL,
+    reason   TEXT NOT NULL,
+    PRIMARY KEY (entry, due)
+) WITHOUT ROWID;
 ";
 
 /// Whose database it is, and the version of its tables.
