@@ -494,17 +494,21 @@ fn get(url: &str) -> String {
 }
 
 fn request(method: &str, url: &str) -> String {
+    try_request(method, url).unwrap()
+}
+
+fn try_request(method: &str, url: &str) -> std::io::Result<String> {
     use std::io::{Read, Write};
     let (host, path) = url
         .strip_prefix("http://")
         .unwrap()
         .split_once('/')
         .unwrap();
-    let mut stream = std::net::TcpStream::connect(host).unwrap();
-    write!(stream, "{method} /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n").unwrap();
+    let mut stream = std::net::TcpStream::connect(host)?;
+    write!(stream, "{method} /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.split_once("\r\n\r\n").unwrap().1.to_owned())
 }
 
 #[test]

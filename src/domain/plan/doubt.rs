@@ -9,12 +9,28 @@ use crate::domain::pace::REST_MAX;
 use crate::domain::retry::LOOKS;
 use crate::domain::sighting::{SeenRun, Sighting};
 use crate::domain::{
-    Ask, Change, Doubt, EntryState, OnDoubt, Plan, Reason, Run, Tick, TickId, TickState, Timestamp,
-    after, rfc3339,
+    Answer, AnswerKind, Ask, Change, Doubt, EntryState, OnDoubt, Plan, Reason, Run, Tick, TickId,
+    TickState, Timestamp, after, rfc3339,
 };
 
 /// A look whose answer has not come after this time is made again: we died, or the task did.
 const LOOK_LEASE: Duration = Duration::from_secs(1800);
+
+/// The waits before looks grow no further while it is the account that keeps them back: its rest spaces them, and one
+/// throttled request turns back all that wait.
+const PATIENT_FAILURES_MAX: u32 = 2;
+
+fn is_about_the_account(answer: &Answer) -> bool {
+    match answer.kind {
+        AnswerKind::KeptHere | AnswerKind::Throttled | AnswerKind::Unauthorized => true,
+        AnswerKind::Started { .. }
+        | AnswerKind::NotSent
+        | AnswerKind::Busy
+        | AnswerKind::Refused
+        | AnswerKind::RefusedInPassing
+        | AnswerKind::Doubtful => false,
+    }
+}
 
 /// How it is said that a person has to look.
 const LOOK_YOURSELF: &str = "a run may have been started, so it is not sent again: look for the tick's id in the \
@@ -128,6 +144,10 @@ pub fn found(
         }
         Sighting::Failed(answer) => {
             let least = answer.retry_after.unwrap_or_default().min(REST_MAX);
+            let mut doubt = doubt;
+            if is_about_the_account(&answer) {
+                doubt.failures = doubt.failures.min(PATIENT_FAILURES_MAX);
+            }
             could_not_tell(now, tick, doubt, &said(&answer), least, &mut plan);
         }
     }
@@ -150,7 +170,10 @@ pub fn interrupted(now: Timestamp, state: &EntryState) -> Plan {
             TickState::Doubtful { .. } => {
                 // The look that was under way died with us.
                 let mut tick = tick.clone();
-                let doubt = tick.doubt.unwrap_or_else(|| Doubt::since(tick.due));
+                let mut doubt = tick.doubt.unwrap_or_else(|| Doubt::since(tick.due));
+                // What kept looks from telling anything may be over.
+                doubt.failures = 0;
+                tick.doubt = Some(doubt);
                 // In full: how much of the wait before it was over only a clock could tell that may have been set.
                 let soon = match doubt.precaution {
                     true => now,

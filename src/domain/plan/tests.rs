@@ -1033,3 +1033,27 @@ fn backoff_grows_to_its_cap_is_spread_by_the_tick_and_is_the_same_every_time() {
     assert_eq!(seconds, [2, 4, 8, 16, 32, 64, 128, 256, 300]);
     assert_eq!(exact.backoff(u32::MAX, ""), retry.max_backoff);
 }
+
+#[test]
+fn looks_that_the_account_keeps_back_do_not_wait_ever_longer() {
+    let waits = |kind: AnswerKind| {
+        let mut world = in_doubt();
+        for _ in 0..8 {
+            world.wakes().sees(Sighting::Failed(answer(kind.clone())));
+        }
+        (world.wake_at.unwrap() - world.now).num_seconds()
+    };
+    // One throttled request turns back all that wait, and the account's rest spaces them.
+    assert_eq!(waits(AnswerKind::KeptHere), 20);
+    assert_eq!(waits(AnswerKind::Throttled), 20);
+    assert_eq!(waits(AnswerKind::RefusedInPassing), 300);
+    // A restart may have mended it.
+    let mut world = in_doubt();
+    for _ in 0..8 {
+        let failed = answer(AnswerKind::RefusedInPassing);
+        world.wakes().sees(Sighting::Failed(failed));
+    }
+    let plan = interrupted(world.now, &world.state());
+    world.store(plan);
+    assert!(world.wake_at.unwrap() - world.now < TimeDelta::seconds(10));
+}
