@@ -22,6 +22,9 @@ mod broken;
 #[path = "config/hostile.rs"]
 mod hostile;
 
+#[path = "config/online.rs"]
+mod online;
+
 #[path = "config/values.rs"]
 mod values;
 

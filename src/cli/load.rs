@@ -11,6 +11,7 @@ use super::Common;
 use crate::codearts::http::Client;
 use crate::codearts::secret_variables;
 use crate::config::{self, Colour, Config, Kind, Loaded, Problem, Severity, SourceFile, World};
+use crate::domain::pipeline::Told;
 use crate::domain::zone::Zone;
 use crate::domain::{Entry, EntryName, RunRequest};
 use crate::ledger::{self, Ledger, sqlite::SqliteLedger};
@@ -86,6 +87,21 @@ pub(super) fn read(paths: &[PathBuf], clock: &Clock) -> Read {
 
 /// Checks files that were read before.
 pub(super) fn parse(files: Vec<SourceFile>, clock: &Clock) -> Read {
+    parse_by(files, clock, &|files, world| config::parse(files, world))
+}
+
+/// Checks them against what the service says of the pipelines as well.
+pub(super) fn parse_online(files: Vec<SourceFile>, clock: &Clock, told: &Told) -> Read {
+    parse_by(files, clock, &|files, world| {
+        config::parse_online(files, world, told)
+    })
+}
+
+fn parse_by(
+    files: Vec<SourceFile>,
+    clock: &Clock,
+    parse: &dyn Fn(&[SourceFile], &World<'_>) -> Loaded,
+) -> Read {
     // Zone data is read again each time: a reload is how a new tzdata comes in.
     let zones = Zones::load();
     let names = zones.names();
@@ -98,7 +114,7 @@ pub(super) fn parse(files: Vec<SourceFile>, clock: &Clock) -> Read {
         config,
         problems,
         unlisted,
-    } = config::parse(&files, &world);
+    } = parse(&files, &world);
     Read {
         config,
         problems,

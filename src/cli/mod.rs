@@ -25,6 +25,7 @@ mod history;
 mod load;
 mod moment;
 mod next;
+mod online;
 mod sandbox;
 mod show;
 mod trigger;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::check::{Check, Given, KeySet};
 use super::excerpt::quoted;
+use super::online;
 use super::problem::{At, Finding, Kind};
 use super::request;
 use super::text::Bound;
@@ -168,6 +169,8 @@ pub(super) struct Keys<'t> {
     pub(super) not_after: Option<Given<Bound>>,
     pub(super) labels: Option<Given<BTreeSet<String>>>,
     pub(super) allow_subminute: Option<Given<bool>>,
+    /// What stands at the keys of the request, for whoever looks at single stages, jobs and variables.
+    pub(super) sent: Vec<(&'t str, Value<'t>)>,
     /// Keys that seem to be meant by unknown ones.
     pub(super) meant: Vec<&'static str>,
     /// Whether there may be more keys, in something that was refused.
@@ -223,6 +226,9 @@ impl<'t> Keys<'t> {
 
     fn take(&mut self, check: &mut Check<'_>, pair: Pair<'t>) {
         let Pair { key, value, .. } = pair;
+        if online::COMPARED.contains(&key) {
+            self.sent.push((key, value));
+        }
         match key {
             "cron" => self.cron = given(value, cron(check, value)),
             "timezone" => self.timezone = given(value, check.zone(value, key)),

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDateTime;
 
+use crate::domain::pipeline::Told;
 use crate::domain::request::VARIABLE_VALUE_CHARS_MAX;
 use crate::domain::zone::Zone;
 use crate::domain::{AccountName, Entry, EntryName, Timestamp};
@@ -23,6 +24,7 @@ mod credentials;
 mod entry;
 mod excerpt;
 mod hidden;
+mod online;
 mod problem;
 pub mod regions;
 mod render;
@@ -38,12 +40,14 @@ mod yaml;
 pub use account::{Account, Credentials, NO_PROXY, Text};
 pub use entry::{ZonePrefix, pattern_help, zone_prefix};
 pub use excerpt::{is_unseen, shown};
+pub use online::pipelines_of;
 pub use problem::{Kind, PROBLEMS_MAX, Place as ProblemPlace, Problem, Related, Severity};
 pub use render::{Colour, SHOWN_MAX, render, render_one};
 
 use check::{Check, KeySet};
 use entry::Keys;
 use excerpt::quoted;
+use online::Online;
 use problem::{At, Finding};
 use resolve::{Accounts, Layers};
 use tree::{Pair, Shape, Tree};
@@ -136,7 +140,25 @@ pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Checks the files, which make one configuration together.
 pub fn parse(files: &[SourceFile], world: &World<'_>) -> Loaded {
+    parse_with(files, Check::new(world))
+}
+
+/// Checks the files against what the service says of the pipelines as well, of which [`pipelines_of`] says which to ask
+/// about.
+pub fn parse_online(files: &[SourceFile], world: &World<'_>, told: &Told) -> Loaded {
     let mut check = Check::new(world);
+    check.online = Some(Online::new(told));
+    parse_with(files, check)
+}
+
+/// Reads the accounts alone: for who asks the service before there is an entry, or while entries are still wrong.
+pub fn parse_accounts(files: &[SourceFile], world: &World<'_>) -> Loaded {
+    let mut check = Check::new(world);
+    check.only_accounts = true;
+    parse_with(files, check)
+}
+
+fn parse_with(files: &[SourceFile], mut check: Check<'_>) -> Loaded {
     let trees = read_trees(files, &mut check);
     let config = read_config(&trees, &mut check);
     let errors = check.findings.errors();
@@ -276,6 +298,12 @@ fn read_config<'t>(trees: &'t [Tree<'t>], check: &mut Check<'_>) -> Config {
     };
     let unsure = incomplete || tops.iter().any(|top| top.accounts_unsure || refused(top));
     let mut accounts = read_accounts(check, accounts, unsure);
+    if check.only_accounts {
+        return Config {
+            accounts: accounts.into_config(),
+            entries: BTreeMap::new(),
+        };
+    }
     let global = global_defaults(check, &tops);
     let mut entries = BTreeMap::new();
     let mut names = BTreeMap::new();
@@ -299,6 +327,7 @@ fn read_config<'t>(trees: &'t [Tree<'t>], check: &mut Check<'_>) -> Config {
         }
     }
     shared::warn(check, &entries, &names);
+    online::finish(check, &accounts.names);
     if names.is_empty() && !incomplete && check.findings.errors() == 0 {
         let message = "nothing to do: none of the files has an entry under `schedules:`";
         check.report(
@@ -321,9 +350,7 @@ fn read_config<'t>(trees: &'t [Tree<'t>], check: &mut Check<'_>) -> Config {
         check.report(Finding::error(Kind::Value, *at, message).help(help));
     }
     Config {
-        accounts: (accounts.read.into_values())
-            .map(|account| (account.name.clone(), account))
-            .collect(),
+        accounts: accounts.into_config(),
         entries,
     }
 }

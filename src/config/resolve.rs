@@ -10,6 +10,7 @@ use super::Account;
 use super::check::{Check, Given, TEXT_BYTES, listed};
 use super::entry::{Cron, Keys, overlap_word};
 use super::excerpt::quoted;
+use super::online;
 use super::problem::{At, Finding, Kind};
 use super::text;
 use crate::domain::cron::{BothDays, CronPattern};
@@ -41,6 +42,16 @@ pub(super) struct Accounts<'t> {
     pub(super) said_none: bool,
 }
 
+impl Accounts<'_> {
+    /// The accounts by name.
+    pub(super) fn into_config(self) -> BTreeMap<AccountName, Arc<Account>> {
+        self.read
+            .into_values()
+            .map(|account| (account.name.clone(), account))
+            .collect()
+    }
+}
+
 /// An entry's own keys and what fills them, the nearest first.
 #[derive(Debug)]
 pub(super) struct Layers<'l, 't> {
@@ -54,7 +65,10 @@ struct Refused;
 
 impl<'l, 't> Layers<'l, 't> {
     /// The nearest layer's value of a key.
-    fn pick<T>(&self, key: impl Fn(&'l Keys<'t>) -> &'l Option<Given<T>>) -> Option<&'l Given<T>> {
+    pub(super) fn pick<T>(
+        &self,
+        key: impl Fn(&'l Keys<'t>) -> &'l Option<Given<T>>,
+    ) -> Option<&'l Given<T>> {
         self.layers.iter().find_map(|keys| key(keys).as_ref())
     }
 
@@ -134,6 +148,7 @@ impl<'l, 't> Layers<'l, 't> {
         self.keep(check, &entry)?;
         if entry.enabled {
             self.warn_if_idle(check, &entry);
+            online::compare(check, self, &entry);
         }
         Some(entry)
     }
