@@ -21,6 +21,7 @@ use crate::telemetry::{self, Form, Format, Plain, plain};
 mod check;
 mod chores;
 mod daemon;
+mod diff;
 mod history;
 mod load;
 mod moment;
@@ -133,6 +134,8 @@ enum Command {
     Daemon(daemon::Options),
     /// Read all configuration files and print every problem
     Check(check::Options),
+    /// Compare two configurations, or one with what the daemon runs: entries, accounts, and the starts that differ
+    Diff(diff::Options),
     /// Print the coming ticks of entries, or of a pattern of one's own
     Next(next::Options),
     /// Start a run of an entry now and wait for its run ID
@@ -155,6 +158,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match command {
         Command::Daemon(options) => daemon::run(&common, &options),
         Command::Check(options) => check::run(&common, &options),
+        Command::Diff(options) => diff::run(&common, &options),
         Command::Next(options) => next::run(&common, &options),
         Command::Trigger(options) => trigger::run(&common, &options),
         Command::History(options) => history::run(&common, &options),

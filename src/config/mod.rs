@@ -107,6 +107,11 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     text::duration(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help))
 }
 
+/// A duration as it would be written: `1h30m`.
+pub fn show_duration(duration: std::time::Duration) -> String {
+    text::show_duration(duration)
+}
+
 /// The first instant at which the wall clock of a zone shows `local`, or the end of the gap in which a clock change skips
 /// it.
 pub fn earliest_instant(local: NaiveDateTime, zone: &Zone) -> Timestamp {
