@@ -102,7 +102,7 @@ fn help(arguments: &[&str]) -> String {
 fn the_help_of_every_command_reads_well() {
     insta::assert_snapshot!("help", help(&[]));
     for command in [
-        "daemon", "check", "diff", "next", "trigger", "history", "show", "sandbox",
+        "daemon", "check", "discover", "diff", "next", "trigger", "history", "show", "sandbox",
     ] {
         insta::assert_snapshot!(format!("help-{command}"), help(&[command]));
     }
@@ -131,7 +131,7 @@ fn every_flag_that_a_service_needs_has_a_variable_and_the_readme_names_the_comma
         );
     }
     for command in [
-        "daemon", "check", "diff", "next", "trigger", "history", "show", "sandbox",
+        "daemon", "check", "discover", "diff", "next", "trigger", "history", "show", "sandbox",
     ] {
         assert!(
             readme.contains(command),

@@ -22,6 +22,9 @@ mod broken;
 #[path = "config/hostile.rs"]
 mod hostile;
 
+#[path = "config/draft.rs"]
+mod draft;
+
 #[path = "config/online.rs"]
 mod online;
 

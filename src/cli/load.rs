@@ -60,6 +60,22 @@ pub(super) struct Read {
 
 /// Reads and checks the files at `paths`.
 pub(super) fn read(paths: &[PathBuf], clock: &Clock) -> Read {
+    read_by(paths, |files| parse(files, clock))
+}
+
+/// Reads the accounts in the files at `paths`; entries are not looked at.
+pub(super) fn read_accounts(paths: &[PathBuf], clock: &Clock) -> Read {
+    read_by(paths, |files| parse_accounts(files, clock))
+}
+
+/// The accounts of files that were read before.
+pub(super) fn parse_accounts(files: Vec<SourceFile>, clock: &Clock) -> Read {
+    parse_by(files, clock, &|files, world| {
+        config::parse_accounts(files, world)
+    })
+}
+
+fn read_by(paths: &[PathBuf], parse: impl FnOnce(Vec<SourceFile>) -> Read) -> Read {
     if let [path] = paths
         && path == Path::new(DEFAULT_CONFIG)
         && !path.exists()
@@ -75,7 +91,7 @@ pub(super) fn read(paths: &[PathBuf], clock: &Clock) -> Read {
         };
     }
     match os::files::read_config(paths) {
-        Ok(files) => parse(files, clock),
+        Ok(files) => parse(files),
         Err(problems) => Read {
             config: None,
             problems,

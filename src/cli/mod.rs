@@ -22,6 +22,7 @@ mod check;
 mod chores;
 mod daemon;
 mod diff;
+mod discover;
 mod history;
 mod load;
 mod moment;
@@ -134,6 +135,8 @@ enum Command {
     Daemon(daemon::Options),
     /// Read all configuration files and print every problem
     Check(check::Options),
+    /// List the pipelines of a project, or print an entry for one of them
+    Discover(discover::Options),
     /// Compare two configurations, or one with what the daemon runs: entries, accounts, and the starts that differ
     Diff(diff::Options),
     /// Print the coming ticks of entries, or of a pattern of one's own
@@ -158,6 +161,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match command {
         Command::Daemon(options) => daemon::run(&common, &options),
         Command::Check(options) => check::run(&common, &options),
+        Command::Discover(options) => discover::run(&common, &options),
         Command::Diff(options) => diff::run(&common, &options),
         Command::Next(options) => next::run(&common, &options),
         Command::Trigger(options) => trigger::run(&common, &options),

@@ -21,6 +21,7 @@ use crate::domain::{AccountName, Entry, EntryName, Timestamp};
 pub mod account;
 mod check;
 mod credentials;
+mod draft;
 mod entry;
 mod excerpt;
 mod hidden;
@@ -38,6 +39,7 @@ mod tree;
 mod yaml;
 
 pub use account::{Account, Credentials, NO_PROXY, Text};
+pub use draft::draft;
 pub use entry::{ZonePrefix, pattern_help, zone_prefix};
 pub use excerpt::{is_unseen, shown};
 pub use online::pipelines_of;
