@@ -102,7 +102,8 @@ fn help(arguments: &[&str]) -> String {
 fn the_help_of_every_command_reads_well() {
     insta::assert_snapshot!("help", help(&[]));
     for command in [
-        "daemon", "check", "next", "trigger", "skip", "history", "show", "sandbox",
+        "daemon", "check", "discover", "diff", "next", "trigger", "skip", "history", "show",
+        "sandbox",
     ] {
         insta::assert_snapshot!(format!("help-{command}"), help(&[command]));
     }
@@ -131,7 +132,8 @@ fn every_flag_that_a_service_needs_has_a_variable_and_the_readme_names_the_comma
         );
     }
     for command in [
-        "daemon", "check", "next", "trigger", "skip", "history", "show", "sandbox",
+        "daemon", "check", "discover", "diff", "next", "trigger", "skip", "history", "show",
+        "sandbox",
     ] {
         assert!(
             readme.contains(command),

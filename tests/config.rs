@@ -25,6 +25,12 @@ mod broken;
 #[path = "config/hostile.rs"]
 mod hostile;
 
+#[path = "config/draft.rs"]
+mod draft;
+
+#[path = "config/online.rs"]
+mod online;
+
 #[path = "config/values.rs"]
 mod values;
 

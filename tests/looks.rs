@@ -161,7 +161,11 @@ impl World {
                     (None, None) => Shown::NoRecord(answer(AnswerKind::Refused, Some(200))),
                 }
             }
-            Call::Latest { .. } | Call::Stop { .. } | Call::CancelQueuing { .. } => {
+            Call::Latest { .. }
+            | Call::Pipeline { .. }
+            | Call::Pipelines { .. }
+            | Call::Stop { .. }
+            | Call::CancelQueuing { .. } => {
                 panic!("a search does not ask for {call:?}")
             }
         }
@@ -742,6 +746,7 @@ fn any_shown() -> impl Strategy<Value = Shown> {
 fn suits(call: &Call, shown: &Shown) -> bool {
     match shown {
         Shown::Runs(_) => matches!(call, Call::Runs { .. }),
+        Shown::Pipeline(_) | Shown::Pipelines(_) => false,
         Shown::Queue(_) => matches!(call, Call::Queue { .. }),
         Shown::Run(_) | Shown::NoRecord(_) | Shown::Blank(_) => matches!(call, Call::Detail { .. }),
         Shown::Latest(_) | Shown::Done => false,

@@ -3,6 +3,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::bail;
+
+use super::online::{self, Pipelines};
 use super::{Common, count, load, stderr, stdout};
 use crate::codearts::http::Client;
 use crate::config::{Problem, Severity};
@@ -16,11 +19,26 @@ pub(super) struct Options {
     /// Treat warnings as errors
     #[arg(long)]
     strict: bool,
+    /// Also ask CodeArts about each pipeline: whether it is there, enabled and to be seen, and whether its stages, jobs,
+    /// variables, sources and limits fit the entry. Starts nothing. What cannot be asked is an error that says so
+    #[arg(long)]
+    online: bool,
+    #[command(flatten)]
+    pipelines: Pipelines,
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
     let clock = Clock::system();
     let read = load::read(&load::config_paths(common), &clock);
+    let read = if options.online {
+        online::check(common, &options.pipelines, read, &clock)?
+    } else if options.pipelines.file.is_some() {
+        bail!(
+            "--pipelines says what the sandbox answers to --online; it needs both --online and --sandbox"
+        );
+    } else {
+        read
+    };
     load::print_problems(&read)?;
     let is_warning = |problem: &&Problem| problem.severity == Severity::Warning;
     let mut warnings = read.problems.iter().filter(is_warning).count();

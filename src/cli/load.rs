@@ -11,6 +11,7 @@ use super::Common;
 use crate::codearts::http::Client;
 use crate::codearts::secret_variables;
 use crate::config::{self, Colour, Config, Kind, Loaded, Problem, Severity, SourceFile, World};
+use crate::domain::pipeline::Told;
 use crate::domain::zone::Zone;
 use crate::domain::{Entry, EntryName, RunRequest};
 use crate::ledger::{self, Ledger, sqlite::SqliteLedger};
@@ -59,6 +60,29 @@ pub(super) struct Read {
 
 /// Reads and checks the files at `paths`.
 pub(super) fn read(paths: &[PathBuf], clock: &Clock) -> Read {
+    read_by(paths, |files, unread| {
+        parse_by(files, clock, &|files, world| {
+            config::parse_with(files, unread, world)
+        })
+    })
+}
+
+/// Reads the accounts in the files at `paths`; entries are not looked at.
+pub(super) fn read_accounts(paths: &[PathBuf], clock: &Clock) -> Read {
+    read_by(paths, |files, _| parse_accounts(files, clock))
+}
+
+/// The accounts of files that were read before.
+pub(super) fn parse_accounts(files: Vec<SourceFile>, clock: &Clock) -> Read {
+    parse_by(files, clock, &|files, world| {
+        config::parse_accounts(files, world)
+    })
+}
+
+fn read_by(
+    paths: &[PathBuf],
+    parse: impl FnOnce(Vec<SourceFile>, &[(String, String)]) -> Read,
+) -> Read {
     if let [path] = paths
         && path == Path::new(DEFAULT_CONFIG)
         && !path.exists()
@@ -78,7 +102,7 @@ pub(super) fn read(paths: &[PathBuf], clock: &Clock) -> Read {
             let (calendars, unread) = os::files::read_calendars(&config::calendar_files(&files));
             // They are kept with the others: a start with broken files needs them as well.
             files.extend(calendars);
-            check(files, &unread, clock)
+            parse(files, &unread)
         }
         Err(problems) => Read {
             config: None,
@@ -91,10 +115,21 @@ pub(super) fn read(paths: &[PathBuf], clock: &Clock) -> Read {
 
 /// Checks files that were read before.
 pub(super) fn parse(files: Vec<SourceFile>, clock: &Clock) -> Read {
-    check(files, &[], clock)
+    parse_by(files, clock, &|files, world| config::parse(files, world))
 }
 
-fn check(files: Vec<SourceFile>, unread: &[(String, String)], clock: &Clock) -> Read {
+/// Checks them against what the service says of the pipelines as well.
+pub(super) fn parse_online(files: Vec<SourceFile>, clock: &Clock, told: &Told) -> Read {
+    parse_by(files, clock, &|files, world| {
+        config::parse_online(files, world, told)
+    })
+}
+
+fn parse_by(
+    files: Vec<SourceFile>,
+    clock: &Clock,
+    parse: &dyn Fn(&[SourceFile], &World<'_>) -> Loaded,
+) -> Read {
     // Zone data is read again each time: a reload is how a new tzdata comes in.
     let zones = Zones::load();
     let names = zones.names();
@@ -107,7 +142,7 @@ fn check(files: Vec<SourceFile>, unread: &[(String, String)], clock: &Clock) -> 
         config,
         problems,
         unlisted,
-    } = config::parse_with(&files, unread, &world);
+    } = parse(&files, &world);
     Read {
         config,
         problems,

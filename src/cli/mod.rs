@@ -21,10 +21,13 @@ use crate::telemetry::{self, Form, Format, Plain, plain};
 mod check;
 mod chores;
 mod daemon;
+mod diff;
+mod discover;
 mod history;
 mod load;
 mod moment;
 mod next;
+mod online;
 mod sandbox;
 mod show;
 mod skip;
@@ -133,6 +136,10 @@ enum Command {
     Daemon(daemon::Options),
     /// Read all configuration files and print every problem
     Check(check::Options),
+    /// List the pipelines of a project, or print an entry for one of them
+    Discover(discover::Options),
+    /// Compare two configurations, or one with what the daemon runs: entries, accounts, and the starts that differ
+    Diff(diff::Options),
     /// Print the coming ticks of entries, or of a pattern of one's own
     Next(next::Options),
     /// Start a run of an entry now and wait for its run ID
@@ -157,6 +164,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match command {
         Command::Daemon(options) => daemon::run(&common, &options),
         Command::Check(options) => check::run(&common, &options),
+        Command::Discover(options) => discover::run(&common, &options),
+        Command::Diff(options) => diff::run(&common, &options),
         Command::Next(options) => next::run(&common, &options),
         Command::Trigger(options) => trigger::run(&common, &options),
         Command::Skip(options) => skip::run(&common, &options),

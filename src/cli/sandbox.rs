@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use anyhow::Context;
 use tracing::info;
 
 use super::daemon::events;
-use super::{Common, load, parse_duration, stdout};
+use super::{Common, load, online, parse_duration, stdout};
 use crate::daemon::Event;
-use crate::sandbox::{FaultRule, Sandbox, Settings, faults_manual};
+use crate::sandbox::{FaultRule, Sandbox, Settings, declared, faults_manual};
 use crate::telemetry::{self, Form};
 
 /// Arguments of `sandbox`.
@@ -21,6 +22,9 @@ pub(super) struct Options {
     /// Where to listen: an address of this machine; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// The pipelines that it has, as below
+    #[arg(long, value_name = "FILE")]
+    pipelines: Option<PathBuf>,
     /// What goes wrong, as below; repeatable
     #[arg(long, value_name = "RULE", value_parser = |text: &str| FaultRule::parse(text))]
     fault: Vec<FaultRule>,
@@ -34,7 +38,7 @@ pub(super) struct Options {
 
 fn manual() -> String {
     format!(
-        "{}\n\
+        "{}\n{}\n\
          For example:\n\
          \x20 lost=reset,next=2       the run is started, but the answer is lost, twice\n\
          \x20 status=503,chance=0.1   one start in ten is answered 503\n\
@@ -42,6 +46,7 @@ fn manual() -> String {
          While it runs they can be changed: POST rules to /sandbox/faults, as text (one a line) or\n\
          JSON; DELETE /sandbox/faults forgets them; GET /sandbox/runs lists all runs.\n\
          It prints how to use it to stdout, and its log to stderr.",
+        declared::MANUAL,
         faults_manual()
     )
 }
@@ -50,13 +55,16 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
     let _logging = telemetry::set_up(&common.logging())?;
     load::runtime()?.block_on(async {
         let mut events = events()?;
-        let settings = Settings {
+        let mut settings = Settings {
             listen: options.listen,
             seed: options.seed,
             run_duration: options.run_duration..=options.run_duration,
             faults: options.fault.clone(),
             ..Settings::default()
         };
+        if let Some(file) = &options.pipelines {
+            online::declare(&mut settings, file)?;
+        }
         let sandbox = Sandbox::start(settings)
             .await
             .context("cannot start the sandbox")?;

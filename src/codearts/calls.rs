@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 use super::answer::{failed, says_no_record};
 use super::facts::{error_code, plain_id};
 use super::{Body, HttpRequest, HttpResponse, JSON, Mask, RESERVED, RequestError};
-use super::{headers, segment};
+use super::{headers, pipelines, segment};
+use crate::domain::pipeline::{PipelineRow, SeenPipeline};
 use crate::domain::sighting::{PipelineAt, RunStatus, SeenRun};
 use crate::domain::{Answer, Timestamp};
 
@@ -27,9 +28,9 @@ use crate::domain::{Answer, Timestamp};
 /// asks for so many (data source `run_records`).
 pub const ROWS: u64 = 100;
 /// A list with more rows than this was not cut as we asked, and is not read.
-const ROWS_MAX: usize = 1_000;
+pub(super) const ROWS_MAX: usize = 1_000;
 /// The longest text that is read, in bytes. The longest we need is a description, of 1024 characters.
-const TEXT_BYTES_MAX: usize = 16 * 1024;
+pub(super) const TEXT_BYTES_MAX: usize = 16 * 1024;
 /// The content type of a request without a body, as the SDKs write it.
 const BARE_JSON: &str = "application/json";
 
@@ -68,6 +69,19 @@ pub enum Call {
         /// The pipelines.
         pipeline_ids: Vec<String>,
     },
+    /// `ShowPipelineDetail`: a pipeline with its stages, jobs, variables and sources (SDKs; help centre: "Querying Pipeline
+    /// Details").
+    Pipeline {
+        /// Which pipeline.
+        at: PipelineAt,
+    },
+    /// `ListPipelines`: the pipelines of a project, by name (SDKs; help centre: "Querying the Pipeline List").
+    Pipelines {
+        /// Which project.
+        project_id: String,
+        /// How many rows are passed over.
+        offset: u64,
+    },
     /// `StopPipelineRun` (SDKs; help centre).
     Stop {
         /// Which pipeline.
@@ -102,6 +116,10 @@ pub enum Shown {
     Blank(Answer),
     /// The latest runs of pipelines.
     Latest(Vec<LatestRun>),
+    /// A pipeline.
+    Pipeline(Box<SeenPipeline>),
+    /// Rows of a list of pipelines.
+    Pipelines(Page<PipelineRow>),
     /// What was asked is done.
     Done,
     /// Not what was asked for; the answer says why.
@@ -159,9 +177,12 @@ impl Call {
     /// Whether it only looks.
     pub fn is_look(&self) -> bool {
         match self {
-            Self::Runs { .. } | Self::Detail { .. } | Self::Queue { .. } | Self::Latest { .. } => {
-                true
-            }
+            Self::Runs { .. }
+            | Self::Detail { .. }
+            | Self::Queue { .. }
+            | Self::Latest { .. }
+            | Self::Pipeline { .. }
+            | Self::Pipelines { .. } => true,
             Self::Stop { .. } | Self::CancelQueuing { .. } => false,
         }
     }
@@ -173,6 +194,8 @@ impl Call {
             Self::Detail { .. } => "ShowPipelineRunDetail",
             Self::Queue { .. } => "queued-pipeline",
             Self::Latest { .. } => "BatchShowPipelinesLatestStatus",
+            Self::Pipeline { .. } => "ShowPipelineDetail",
+            Self::Pipelines { .. } => "ListPipelines",
             Self::Stop { .. } => "StopPipelineRun",
             Self::CancelQueuing { .. } => "cancel-queuing",
         }
@@ -233,6 +256,15 @@ impl Call {
                 let project_id = segment("project_id", project_id)?;
                 let path = format!("/v5/{project_id}/api/pipelines/status");
                 ("POST", path, Some(json!(pipeline_ids)))
+            }
+            Self::Pipeline { at } => ("GET", pipeline(at, "")?, None),
+            Self::Pipelines { project_id, offset } => {
+                let project_id = segment("project_id", project_id)?;
+                let body = json!({
+                    "offset": offset, "limit": ROWS, "sort_key": "name", "sort_dir": "asc",
+                });
+                let path = format!("/v5/{project_id}/api/pipelines/list");
+                ("POST", path, Some(body))
             }
             // No body in the SDKs; another client reports that the service wants one.
             Self::Stop { at, run_id } => {
@@ -300,6 +332,8 @@ impl Call {
                 let rows = rows.into_iter().flatten();
                 Shown::Latest(rows.filter_map(RunRow::latest).collect())
             }
+            Self::Pipeline { at } => Shown::Pipeline(Box::new(pipelines::detail(text, at)?)),
+            Self::Pipelines { .. } => Shown::Pipelines(pipelines::list(text)?),
             Self::Stop { .. } => stopped(text, "")?,
             Self::CancelQueuing { .. } => stopped(text, "true")?,
         }))
@@ -337,7 +371,7 @@ fn success(response: &HttpResponse) -> Result<String, String> {
     Ok(text)
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| format!("the answer cannot be read: {error}"))
 }
 
@@ -430,7 +464,7 @@ impl QueueList {
 
 /// The rows of a list, which may only be absent where the list says that it is empty. One that cannot be read spoils
 /// all: it may be the run that is looked for.
-fn rows<R, T>(
+pub(super) fn rows<R, T>(
     name: &str,
     rows: Option<Vec<R>>,
     total: Option<u64>,
@@ -597,19 +631,19 @@ fn failed_stage(stages: &[Stage]) -> Option<String> {
 
 /// A text, or a number or a flag as text; none if it is anything else, or too long to be of use.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Word(Option<String>);
+pub(super) struct Word(pub(super) Option<String>);
 
 impl Word {
-    fn trimmed(&self) -> Option<&str> {
+    pub(super) fn trimmed(&self) -> Option<&str> {
         let text = self.0.as_deref()?.trim();
         Some(text).filter(|text| !text.is_empty())
     }
 
-    fn id(&self) -> Option<String> {
+    pub(super) fn id(&self) -> Option<String> {
         self.trimmed().and_then(plain_id)
     }
 
-    fn number(&self) -> Option<u64> {
+    pub(super) fn number(&self) -> Option<u64> {
         self.trimmed()?.parse().ok()
     }
 
@@ -701,7 +735,7 @@ fn drain_object<'de, A: MapAccess<'de>>(mut object: A) -> Result<(), A::Error> {
 }
 
 /// An object, or none in its place.
-struct Maybe<T>(Option<T>);
+pub(super) struct Maybe<T>(pub(super) Option<T>);
 
 impl<T> Default for Maybe<T> {
     fn default() -> Self {

@@ -98,6 +98,8 @@ impl Round {
             | Shown::Run(_)
             | Shown::NoRecord(_)
             | Shown::Blank(_)
+            | Shown::Pipeline(_)
+            | Shown::Pipelines(_)
             | Shown::Done => return,
         };
         let latest: HashMap<&str, &LatestRun> = latest
@@ -159,9 +161,15 @@ impl Round {
             (_, Some(failed)) => Look::Seen(Box::new(failed.clone())),
             (Shown::NoRecord(_), None) => Look::Vanished,
             (Shown::Blank(answer) | Shown::Failed(answer), None) => Look::Failed(answer),
-            (Shown::Runs(_) | Shown::Queue(_) | Shown::Latest(_) | Shown::Done, None) => {
-                Look::Failed(mismatched())
-            }
+            (
+                Shown::Runs(_)
+                | Shown::Queue(_)
+                | Shown::Latest(_)
+                | Shown::Pipeline(_)
+                | Shown::Pipelines(_)
+                | Shown::Done,
+                None,
+            ) => Look::Failed(mismatched()),
         };
         if let Some(place) = self.looks.get_mut(at) {
             *place = Some(look);
@@ -256,6 +264,8 @@ impl UnderWay {
             | Shown::NoRecord(_)
             | Shown::Blank(_)
             | Shown::Latest(_)
+            | Shown::Pipeline(_)
+            | Shown::Pipelines(_)
             | Shown::Done => self.failed = Some(mismatched()),
         }
     }

@@ -28,6 +28,7 @@ pub mod http;
 pub mod looks;
 pub mod mask;
 mod pages;
+pub mod pipelines;
 pub mod search;
 
 pub use answer::read;

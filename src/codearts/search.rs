@@ -166,7 +166,12 @@ impl Search {
                 self.unexplained.push(candidate.run_id);
             }
             Shown::Failed(answer) => self.stage = Stage::Done(Sighting::Failed(answer)),
-            Shown::Runs(_) | Shown::Queue(_) | Shown::Latest(_) | Shown::Done => {
+            Shown::Runs(_)
+            | Shown::Queue(_)
+            | Shown::Latest(_)
+            | Shown::Pipeline(_)
+            | Shown::Pipelines(_)
+            | Shown::Done => {
                 self.stage = Stage::Done(Sighting::Failed(mismatched()));
             }
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::World;
 use super::excerpt::quoted;
+use super::online::Online;
 use super::problem::{At, Finding, Findings, Kind};
 use super::text::{self, Wrong};
 use super::tree::{Mapping, Pair, Shape, Value};
@@ -58,6 +59,10 @@ pub(super) struct Check<'a> {
     pub(super) meant: Vec<&'static str>,
     /// Whether the last mapping may have more keys, in something that was to be merged into it and is refused.
     pub(super) lacks: bool,
+    /// Whether only accounts are wanted, and entries are not looked at.
+    pub(super) only_accounts: bool,
+    /// What the service says of the pipelines, if it was asked.
+    pub(super) online: Option<Online<'a>>,
     zones: HashMap<String, Option<Arc<Zone>>>,
     utc: Arc<Zone>,
 }
@@ -71,6 +76,8 @@ impl<'a> Check<'a> {
             kept_bytes_total: 0,
             meant: Vec::new(),
             lacks: false,
+            only_accounts: false,
+            online: None,
             zones: HashMap::new(),
             utc: Arc::new(Zone::utc()),
         }

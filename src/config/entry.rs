@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::calendars;
 use super::check::{Check, Given, KeySet};
 use super::excerpt::quoted;
+use super::online;
 use super::problem::{At, Finding, Kind};
 use super::request;
 use super::text::Bound;
@@ -180,6 +181,8 @@ pub(super) struct Keys<'t> {
     pub(super) only_on: Option<Given<Vec<(&'t str, At)>>>,
     pub(super) skip_on: Option<Given<Vec<(&'t str, At)>>>,
     pub(super) on_excluded: Option<Given<OnExcluded>>,
+    /// What stands at the keys of the request, for whoever looks at single stages, jobs and variables.
+    pub(super) sent: Vec<(&'t str, Value<'t>)>,
     /// Keys that seem to be meant by unknown ones.
     pub(super) meant: Vec<&'static str>,
     /// Whether there may be more keys, in something that was refused.
@@ -235,6 +238,9 @@ impl<'t> Keys<'t> {
 
     fn take(&mut self, check: &mut Check<'_>, pair: Pair<'t>) {
         let Pair { key, value, .. } = pair;
+        if online::COMPARED.contains(&key) {
+            self.sent.push((key, value));
+        }
         match key {
             "cron" => self.cron = given(value, cron(check, value)),
             "timezone" => self.timezone = given(value, check.zone(value, key)),

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDateTime;
 
+use crate::domain::pipeline::Told;
 use crate::domain::request::VARIABLE_VALUE_CHARS_MAX;
 use crate::domain::zone::Zone;
 use crate::domain::{AccountName, Entry, EntryName, Timestamp};
@@ -21,10 +22,12 @@ pub mod account;
 mod calendars;
 mod check;
 mod credentials;
+mod draft;
 mod entry;
 mod excerpt;
 mod hidden;
 mod ics;
+mod online;
 mod problem;
 pub mod regions;
 mod render;
@@ -38,9 +41,11 @@ mod tree;
 mod yaml;
 
 pub use account::{Account, Credentials, NO_PROXY, Text};
+pub use draft::draft;
 pub use entry::{ZonePrefix, pattern_help, zone_prefix};
 pub use excerpt::{is_unseen, shown};
 pub use ics::CALENDAR_BYTES_MAX;
+pub use online::pipelines_of;
 pub use problem::{Kind, PROBLEMS_MAX, Place as ProblemPlace, Problem, Related, Severity};
 pub use render::{Colour, SHOWN_MAX, render, render_one};
 
@@ -48,6 +53,7 @@ use calendars::{Calendars, Sources};
 use check::{Check, KeySet};
 use entry::Keys;
 use excerpt::quoted;
+use online::Online;
 use problem::{At, Finding};
 use resolve::{Accounts, Layers};
 use tree::{Pair, Shape, Tree};
@@ -107,6 +113,11 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     text::duration(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help))
 }
 
+/// A duration as it would be written: `1h30m`.
+pub fn show_duration(duration: std::time::Duration) -> String {
+    text::show_duration(duration)
+}
+
 /// The first instant at which the wall clock of a zone shows `local`, or the end of the gap in which a clock change skips
 /// it.
 pub fn earliest_instant(local: NaiveDateTime, zone: &Zone) -> Timestamp {
@@ -152,7 +163,25 @@ pub fn parse(files: &[SourceFile], world: &World<'_>) -> Loaded {
 
 /// The same where some calendar files could not be read: their paths, and why.
 pub fn parse_with(files: &[SourceFile], unread: &[(String, String)], world: &World<'_>) -> Loaded {
+    parse_all(files, unread, Check::new(world))
+}
+
+/// Checks the files against what the service says of the pipelines as well, of which [`pipelines_of`] says which to ask
+/// about.
+pub fn parse_online(files: &[SourceFile], world: &World<'_>, told: &Told) -> Loaded {
     let mut check = Check::new(world);
+    check.online = Some(Online::new(told));
+    parse_all(files, &[], check)
+}
+
+/// Reads the accounts alone: for who asks the service before there is an entry, or while entries are still wrong.
+pub fn parse_accounts(files: &[SourceFile], world: &World<'_>) -> Loaded {
+    let mut check = Check::new(world);
+    check.only_accounts = true;
+    parse_all(files, &[], check)
+}
+
+fn parse_all(files: &[SourceFile], unread: &[(String, String)], mut check: Check<'_>) -> Loaded {
     let trees = read_trees(files, &mut check);
     let sources = Sources { files, unread };
     let config = read_config(&trees, sources, &mut check);
@@ -313,6 +342,12 @@ fn read_config<'t>(trees: &'t [Tree<'t>], sources: Sources<'_>, check: &mut Chec
     };
     let unsure = incomplete || tops.iter().any(|top| top.accounts_unsure || refused(top));
     let mut accounts = read_accounts(check, accounts, unsure);
+    if check.only_accounts {
+        return Config {
+            accounts: accounts.into_config(),
+            entries: BTreeMap::new(),
+        };
+    }
     let mut calendars = read_calendars(check, &tops, sources, incomplete);
     let global = global_defaults(check, &tops);
     let mut entries = BTreeMap::new();
@@ -338,6 +373,7 @@ fn read_config<'t>(trees: &'t [Tree<'t>], sources: Sources<'_>, check: &mut Chec
     }
     shared::warn(check, &entries, &names);
     calendars.warn(check, &entries);
+    online::finish(check, &accounts.names);
     if names.is_empty() && !incomplete && check.findings.errors() == 0 {
         let message = "nothing to do: none of the files has an entry under `schedules:`";
         check.report(
@@ -360,9 +396,7 @@ fn read_config<'t>(trees: &'t [Tree<'t>], sources: Sources<'_>, check: &mut Chec
         check.report(Finding::error(Kind::Value, *at, message).help(help));
     }
     Config {
-        accounts: (accounts.read.into_values())
-            .map(|account| (account.name.clone(), account))
-            .collect(),
+        accounts: accounts.into_config(),
         entries,
     }
 }

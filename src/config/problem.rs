@@ -75,6 +75,8 @@ pub enum Kind {
     Conflict,
     /// An entry that will not do anything, or not what it seems to.
     Idle,
+    /// An entry that does not fit its pipeline as the service shows it, or of which that could not be found out.
+    Online,
 }
 
 /// A stretch of one of the files, in bytes.

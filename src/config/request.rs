@@ -15,7 +15,7 @@ use crate::domain::request::{
 };
 
 const TYPES: [&str; 2] = ["code", "artifact"];
-const GIT_TYPES: [&str; 5] = ["codehub", "gitee", "github", "gitcode", "gitlab"];
+pub(super) const GIT_TYPES: [&str; 5] = ["codehub", "gitee", "github", "gitcode", "gitlab"];
 const BUILD_TYPES: [&str; 2] = ["branch", "tag"];
 const EVENT_TYPES: [&str; 7] = [
     "Manual",

@@ -11,6 +11,7 @@ use super::calendars::{self, Calendars};
 use super::check::{Check, Given, TEXT_BYTES, listed};
 use super::entry::{Cron, Keys, overlap_word};
 use super::excerpt::quoted;
+use super::online;
 use super::problem::{At, Finding, Kind};
 use super::text;
 use crate::domain::calendar::Calendar;
@@ -45,6 +46,16 @@ pub(super) struct Accounts<'t> {
     pub(super) said_none: bool,
 }
 
+impl Accounts<'_> {
+    /// The accounts by name.
+    pub(super) fn into_config(self) -> BTreeMap<AccountName, Arc<Account>> {
+        self.read
+            .into_values()
+            .map(|account| (account.name.clone(), account))
+            .collect()
+    }
+}
+
 /// An entry's own keys and what fills them, the nearest first.
 #[derive(Debug)]
 pub(super) struct Layers<'l, 't> {
@@ -58,7 +69,10 @@ struct Refused;
 
 impl<'l, 't> Layers<'l, 't> {
     /// The nearest layer's value of a key.
-    fn pick<T>(&self, key: impl Fn(&'l Keys<'t>) -> &'l Option<Given<T>>) -> Option<&'l Given<T>> {
+    pub(super) fn pick<T>(
+        &self,
+        key: impl Fn(&'l Keys<'t>) -> &'l Option<Given<T>>,
+    ) -> Option<&'l Given<T>> {
         self.layers.iter().find_map(|keys| key(keys).as_ref())
     }
 
@@ -148,6 +162,7 @@ impl<'l, 't> Layers<'l, 't> {
         if entry.enabled {
             self.check_what_is_left(check, &entry).ok()?;
             self.warn_if_idle(check, &entry);
+            online::compare(check, self, &entry);
         }
         Some(entry)
     }

@@ -16,6 +16,7 @@ pub mod cron;
 pub mod fuse;
 pub mod overlap;
 pub mod pace;
+pub mod pipeline;
 pub mod plan;
 pub mod request;
 pub mod retry;

@@ -25,7 +25,9 @@ mod overlap;
 mod room;
 mod verdict;
 
-pub use difference::{Difference, DifferenceKind, diff, starts_between};
+pub use difference::{
+    Difference, DifferenceKind, StartChange, diff, start_changes, starts, starts_between,
+};
 use doubt::look_before_first_send;
 pub use doubt::{found, interrupted};
 use due::{next_look, open_due};

@@ -129,6 +129,10 @@ impl Desk<'_> {
             wishes: self.wishes,
         };
         if let Some(pipeline) = self.store.pipeline(pipeline_id) {
+            if pipeline.settings.is_banned {
+                let message = "The pipeline is disabled";
+                return Err(answers::refusal("SANDBOX.BANNED", message));
+            }
             check_choice(&pipeline.settings, &order).map_err(|what| answers::wrong_body(&what))?;
             take_declared(&pipeline.settings, &mut order)
                 .map_err(|what| answers::wrong_body(&what))?;
@@ -249,7 +253,7 @@ fn read_if_there(request: &Request, shape: &Shape) -> Result<(), Response> {
 
 /// Where a pipeline's stages are known, the chosen ones have to be among them.
 fn check_choice(pipeline: &PipelineSettings, order: &Order) -> Result<(), String> {
-    if pipeline.stages.is_empty() {
+    if pipeline.stages.is_empty() && !pipeline.is_shown {
         return Ok(());
     }
     let stages: Vec<&str> = pipeline
@@ -261,7 +265,7 @@ fn check_choice(pipeline: &PipelineSettings, order: &Order) -> Result<(), String
         .stages
         .iter()
         .flat_map(|stage| &stage.jobs)
-        .map(String::as_str)
+        .map(|job| job.identifier.as_str())
         .collect();
     for (field, chosen, known) in [
         ("choose_stages", &order.choose_stages, &stages),
@@ -281,7 +285,7 @@ fn check_choice(pipeline: &PipelineSettings, order: &Order) -> Result<(), String
 
 /// Where a pipeline's parameters are known, what happens to others is a setting.
 fn take_declared(pipeline: &PipelineSettings, order: &mut Order) -> Result<(), String> {
-    if pipeline.variables.is_empty() {
+    if pipeline.variables.is_empty() && !pipeline.is_shown {
         return Ok(());
     }
     let is_declared = |name: &str| {

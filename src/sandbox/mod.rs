@@ -15,7 +15,9 @@
 //!   both ends included, and are milliseconds, or a text in UTC.
 //! - A missing or unreadable body is answered 400 `PARSE_REQUEST_DATA_EXCEPTION`; a wrong one 200 `DEVCP.00014004`; a
 //!   wrong id in a path or a wrong query 400 `DEVCP.00021400`. A null is as wrong as any other type.
-//! - A pipeline that nobody set up takes every stage, job and variable, and belongs to the project that started it first.
+//! - A pipeline that nobody set up takes every stage, job and variable, shows none of them, and belongs to the project that
+//!   started it first.
+//! - A start of a disabled pipeline is refused with a code of our own, `SANDBOX.BANNED`: the real one is not known.
 //! - Every run says that it was started by `Manual`, whatever `event_type` says.
 //! - A token that is not scoped to a project is refused as one to be renewed.
 //! - `X-Project-Id` is not looked at.
@@ -24,6 +26,7 @@ mod answers;
 mod body;
 mod call;
 mod control;
+pub mod declared;
 mod desk;
 mod dice;
 pub mod faults;

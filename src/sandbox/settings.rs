@@ -98,6 +98,48 @@ pub struct DeclaredVariable {
     pub is_runtime: bool,
     /// Whether its value is hidden.
     pub is_secret: bool,
+    /// Whether a start has to give it; none: the service does not say.
+    pub is_required: Option<bool>,
+    /// The values it may have; empty: any.
+    pub limits: Vec<String>,
+    /// What it is for.
+    pub description: String,
+}
+
+/// A source of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredSource {
+    /// `codehub`, `gitee`, ...
+    pub git_type: String,
+    /// The repository's address.
+    pub git_url: String,
+    /// Its id in CodeArts Repo.
+    pub codehub_id: Option<String>,
+    /// Service endpoint, for repositories elsewhere.
+    pub endpoint_id: Option<String>,
+    /// Tells several repositories apart.
+    pub alias: Option<String>,
+    /// The branch that is built if a start names none.
+    pub default_branch: String,
+}
+
+/// A job of a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobSettings {
+    /// What `choose_jobs` calls it.
+    pub identifier: String,
+    /// What people call it.
+    pub name: String,
+}
+
+impl JobSettings {
+    /// A job that people call as the API does.
+    pub fn new(identifier: &str) -> Self {
+        Self {
+            identifier: identifier.to_owned(),
+            name: identifier.to_owned(),
+        }
+    }
 }
 
 /// A stage of a pipeline.
@@ -107,8 +149,8 @@ pub struct StageSettings {
     pub identifier: String,
     /// What people call it.
     pub name: String,
-    /// What `choose_jobs` calls its jobs.
-    pub jobs: Vec<String>,
+    /// Its jobs.
+    pub jobs: Vec<JobSettings>,
 }
 
 /// A pipeline that is there from the start.
@@ -122,12 +164,21 @@ pub struct PipelineSettings {
     pub name: String,
     /// Its limit; the sandbox's if absent.
     pub concurrency: Option<Concurrency>,
-    /// Its stages. With any, `choose_stages` and `choose_jobs` have to name them; with none, every name is taken.
+    /// Its stages. With any, `choose_stages` and `choose_jobs` have to name them; with none, every name is taken unless
+    /// it is shown.
     pub stages: Vec<StageSettings>,
-    /// The parameters it declares. With any, `undeclared` holds for all others; with none, every name is taken.
+    /// The parameters it declares. With any, `undeclared` holds for all others; with none, every name is taken unless it
+    /// is shown.
     pub variables: Vec<DeclaredVariable>,
     /// What happens to other variables.
     pub undeclared: Undeclared,
+    /// Its sources.
+    pub sources: Vec<DeclaredSource>,
+    /// Whether nobody may start it.
+    pub is_banned: bool,
+    /// Whether its stages, variables and sources are shown. Those of a pipeline that nobody set up are not: it takes every
+    /// name, and whoever compares must not conclude that there are none.
+    pub is_shown: bool,
 }
 
 impl PipelineSettings {
@@ -141,6 +192,9 @@ impl PipelineSettings {
             stages: Vec::new(),
             variables: Vec::new(),
             undeclared: Undeclared::Accept,
+            sources: Vec::new(),
+            is_banned: false,
+            is_shown: false,
         }
     }
 }

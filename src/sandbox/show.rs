@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::answers::millis;
 use super::run::{Run, RunStatus};
-use super::settings::{DeclaredVariable, PipelineSettings, StageSettings};
+use super::settings::{
+    DeclaredSource, DeclaredVariable, JobSettings, PipelineSettings, StageSettings,
+};
 use crate::domain::Timestamp;
 
 /// What every run says of how it was started (what the real service says of runs started by its API is not known).
@@ -17,7 +19,7 @@ fn usual_stages() -> [StageSettings; 2] {
     STAGES.map(|(identifier, name)| StageSettings {
         identifier: identifier.to_owned(),
         name: name.to_owned(),
-        jobs: vec![format!("{identifier}-job")],
+        jobs: vec![JobSettings::new(&format!("{identifier}-job"))],
     })
 }
 
@@ -55,13 +57,13 @@ pub(super) fn stages(
                 .is_none_or(|chosen| chosen.contains(&stage.identifier))
     };
     // A chosen stage wins over chosen jobs.
-    let job_chosen = |job: &String| {
+    let job_chosen = |job: &JobSettings| {
         !known
             || run.choose_stages.is_some()
             || run
                 .choose_jobs
                 .as_ref()
-                .is_none_or(|chosen| chosen.contains(job))
+                .is_none_or(|chosen| chosen.contains(&job.identifier))
     };
     let stage = |(at, stage): (usize, &StageSettings)| {
         let is_select =
@@ -80,7 +82,7 @@ pub(super) fn stages(
             jobs: stage
                 .jobs
                 .iter()
-                .map(|job| (job.clone(), is_select && job_chosen(job)))
+                .map(|job| (job.identifier.clone(), is_select && job_chosen(job)))
                 .collect(),
         }
     };
@@ -285,18 +287,19 @@ fn variable(
     declared: Option<&DeclaredVariable>,
 ) -> Value {
     let is_secret = declared.is_some_and(|declared| declared.is_secret);
+    let limits = declared.map_or(&[][..], |declared| &declared.limits);
     json!({
         "name": name,
         "value": if is_secret { "******" } else { value },
         "sequence": sequence,
-        "type": "string",
+        "type": if limits.is_empty() { "string" } else { "enum" },
         "is_secret": is_secret,
         "is_runtime": declared.is_none_or(|declared| declared.is_runtime),
         "is_reset": false,
         "latest_value": "",
-        "required": true,
-        "limits": [],
-        "description": "",
+        "required": declared.map_or(Some(true), |declared| declared.is_required),
+        "limits": limits,
+        "description": declared.map_or("", |declared| &declared.description),
         "variableGroupName": null,
     })
 }
@@ -363,7 +366,7 @@ pub(super) fn pipeline_row(
         "pipeline_id": pipeline.pipeline_id,
         "name": pipeline.name,
         "project_id": pipeline.project_id,
-        "banned": false,
+        "banned": pipeline.is_banned,
         "description": "",
         "create_time": millis(created_at),
         "latest_run": latest_run,
@@ -372,31 +375,48 @@ pub(super) fn pipeline_row(
 
 /// The answer of `ShowPipelineDetail`.
 pub(super) fn pipeline(pipeline: &PipelineSettings, concurrency: &Value) -> Value {
-    let usual = usual_stages();
-    let stages = if pipeline.stages.is_empty() {
-        usual.as_slice()
-    } else {
-        &pipeline.stages
-    };
-    let stages: Vec<Value> = stages
+    let stages: Vec<Value> = pipeline
+        .stages
         .iter()
         .enumerate()
         .map(|(at, stage)| {
-            let jobs: Vec<Value> = stage.jobs.iter().map(|job| json!({"identifier": job, "name": job})).collect();
+            let jobs: Vec<Value> = stage
+                .jobs
+                .iter()
+                .map(|job| json!({"identifier": job.identifier, "name": job.name}))
+                .collect();
             json!({"identifier": stage.identifier, "name": stage.name, "sequence": at, "jobs": jobs})
         })
         .collect();
-    json!({
+    let mut shown = json!({
         "id": pipeline.pipeline_id,
         "name": pipeline.name,
         "project_id": pipeline.project_id,
-        "banned": false,
+        "banned": pipeline.is_banned,
         "deleted": false,
         "is_publish": false,
-        "sources": [],
-        "variables": pipeline.variables.iter().map(declared_variable).collect::<Vec<_>>(),
-        // A text that holds JSON, as the service has it.
-        "definition": json!({"stages": stages}).to_string(),
         "concurrency_control": concurrency,
+    });
+    // What takes every name shows none.
+    if pipeline.is_shown {
+        shown["sources"] = pipeline.sources.iter().map(source).collect();
+        shown["variables"] = pipeline.variables.iter().map(declared_variable).collect();
+        // A text that holds JSON, as the service has it.
+        shown["definition"] = json!({"stages": stages}).to_string().into();
+    }
+    shown
+}
+
+fn source(source: &DeclaredSource) -> Value {
+    json!({
+        "type": "code",
+        "params": {
+            "git_type": source.git_type,
+            "git_url": source.git_url,
+            "codehub_id": source.codehub_id,
+            "endpoint_id": source.endpoint_id,
+            "alias": source.alias,
+            "default_branch": source.default_branch,
+        },
     })
 }

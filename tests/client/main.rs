@@ -5,6 +5,7 @@ mod credentials;
 mod faults;
 mod frozen;
 mod hold;
+mod pipelines;
 mod rate;
 mod routes;
 mod secrets;

@@ -127,7 +127,7 @@ impl Session {
 
     /// Makes a call, and once more at once if that may help: with new credentials if the old ones were refused, or if a
     /// kept connection was closed under a look.
-    async fn call(&self, call: &Call, errand: Errand) -> Shown {
+    pub(super) async fn call(&self, call: &Call, errand: Errand) -> Shown {
         if Instant::now() >= errand.until() {
             return Shown::Failed(unasked(call));
         }
@@ -240,7 +240,7 @@ impl Outcome {
     }
 }
 
-fn looking() -> Errand {
+pub(super) fn looking() -> Errand {
     Errand::Look {
         until: Instant::now() + LOOK_TIME,
     }

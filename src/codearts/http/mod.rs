@@ -21,6 +21,7 @@ mod exchange;
 mod gate;
 mod lines;
 mod looks;
+mod pipelines;
 mod rate;
 mod secrets;
 mod session;

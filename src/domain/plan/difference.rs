@@ -1,12 +1,16 @@
 //! What a new configuration changes, for the log and for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::iter::Peekable;
 use std::sync::Arc;
 
-use super::just_before;
+use chrono::NaiveDate;
+
+use super::{just_before, spread_offset};
 use crate::domain::calendar::Calendar;
 use crate::domain::schedule::{Days, Schedule};
-use crate::domain::{Entry, EntryName, Timestamp};
+use crate::domain::zone::Zone;
+use crate::domain::{Entry, EntryName, Timestamp, after};
 
 /// How many ticks of these entries are due in (`from`, `until`].
 pub fn starts_between(
@@ -133,6 +137,155 @@ fn changed_keys(old: &Entry, new: &Entry) -> Vec<&'static str> {
     .collect()
 }
 
+/// A start that one of two versions of an entry has and the other has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartChange {
+    /// Only the new one has it.
+    Added(Timestamp),
+    /// Only the old one has it.
+    Removed(Timestamp),
+    /// On a day on which one goes and one comes, it is the same at another time.
+    Moved {
+        /// When it was.
+        from: Timestamp,
+        /// When it is.
+        to: Timestamp,
+    },
+}
+
+/// When an entry starts by itself in (`from`, `until`], its spread included, in order; none if it does not.
+pub fn starts(
+    entry: Option<&Entry>,
+    from: Timestamp,
+    until: Timestamp,
+) -> impl Iterator<Item = Timestamp> {
+    let entry = entry.filter(|entry| entry.enabled);
+    let schedule = entry.and_then(|entry| Some((entry, entry.schedule.as_ref()?)));
+    schedule.into_iter().flat_map(move |(entry, schedule)| {
+        let offset = spread_offset(entry);
+        // What is due before `from` may start after it.
+        let due_from = chrono::TimeDelta::from_std(offset)
+            .ok()
+            .and_then(|offset| from.checked_sub_signed(offset))
+            .unwrap_or(from);
+        let begin = entry
+            .not_before
+            .map_or(due_from, |begin| due_from.max(just_before(begin)));
+        let end = entry.not_after.map_or(until, |end| until.min(end));
+        std::iter::successors(schedule.next_after(begin), |due| schedule.next_after(*due))
+            .take_while(move |due| *due <= end)
+            .map(move |due| after(due, offset))
+            .skip_while(move |start| *start <= from)
+            .take_while(move |start| *start <= until)
+    })
+}
+
+/// The starts in (`from`, `until`] that two versions of an entry do not share, in order; one of them may not be there. One
+/// day of the entry's zone is held at a time.
+pub fn start_changes<'e>(
+    old: Option<&'e Entry>,
+    new: Option<&'e Entry>,
+    from: Timestamp,
+    until: Timestamp,
+) -> impl Iterator<Item = StartChange> {
+    let zone = |entry: Option<&Entry>| Some(Arc::clone(entry?.schedule.as_ref()?.zone()));
+    StartChanges {
+        old: starts(old, from, until).peekable(),
+        new: starts(new, from, until).peekable(),
+        zone: zone(new).or_else(|| zone(old)),
+        ready: VecDeque::new(),
+        next: None,
+    }
+}
+
+struct StartChanges<O: Iterator, N: Iterator> {
+    old: Peekable<O>,
+    new: Peekable<N>,
+    /// The new entry's zone, else the old one's.
+    zone: Option<Arc<Zone>>,
+    ready: VecDeque<StartChange>,
+    /// The first one of the next day.
+    next: Option<StartChange>,
+}
+
+impl<O, N> StartChanges<O, N>
+where
+    O: Iterator<Item = Timestamp>,
+    N: Iterator<Item = Timestamp>,
+{
+    /// The next start that is not in both.
+    fn single(&mut self) -> Option<StartChange> {
+        loop {
+            return match (self.old.peek().copied(), self.new.peek().copied()) {
+                (Some(old), Some(new)) if old == new => {
+                    self.old.next();
+                    self.new.next();
+                    continue;
+                }
+                (Some(old), new) if new.is_none_or(|new| old < new) => {
+                    self.old.next();
+                    Some(StartChange::Removed(old))
+                }
+                (_, Some(new)) => {
+                    self.new.next();
+                    Some(StartChange::Added(new))
+                }
+                (_, None) => None,
+            };
+        }
+    }
+
+    fn day(&self, change: &StartChange) -> Option<NaiveDate> {
+        Some(self.zone.as_ref()?.local(change.at()).date())
+    }
+}
+
+impl StartChange {
+    /// When it was, or else is.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Added(at) | Self::Removed(at) | Self::Moved { from: at, .. } => *at,
+        }
+    }
+}
+
+impl<O, N> Iterator for StartChanges<O, N>
+where
+    O: Iterator<Item = Timestamp>,
+    N: Iterator<Item = Timestamp>,
+{
+    type Item = StartChange;
+
+    fn next(&mut self) -> Option<StartChange> {
+        if let Some(ready) = self.ready.pop_front() {
+            return Some(ready);
+        }
+        let first = match self.next.take() {
+            Some(first) => first,
+            None => self.single()?,
+        };
+        let day = self.day(&first);
+        self.ready.push_back(first);
+        while let Some(change) = self.single() {
+            if self.day(&change) != day {
+                self.next = Some(change);
+                break;
+            }
+            self.ready.push_back(change);
+        }
+        let moved = match self.ready.make_contiguous() {
+            [StartChange::Removed(from), StartChange::Added(to)]
+            | [StartChange::Added(to), StartChange::Removed(from)] => Some((*from, *to)),
+            _ => None,
+        };
+        if let Some((from, to)) = moved {
+            self.ready.clear();
+            return Some(StartChange::Moved { from, to });
+        }
+        self.ready.pop_front()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -174,5 +327,135 @@ mod tests {
             kind: DifferenceKind::Changed(vec!["overlap", "priority"]),
         };
         assert_eq!(diff(&entry(usual), &entry(changed)), [difference]);
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn due(patterns: &[&str], change: impl FnOnce(&mut Entry)) -> Entry {
+        let mut entry = Entry {
+            name: EntryName::parse("nightly").unwrap(),
+            schedule: Some(Schedule::parse(patterns, Arc::new(Zone::utc())).unwrap()),
+            account: AccountName::parse("main").unwrap(),
+            request: RunRequest::default(),
+            spread: Duration::ZERO,
+            catch_up: CatchUp::Latest,
+            catch_up_max: 100,
+            deadline: Duration::from_secs(60),
+            policy: Policy::default(),
+            enabled: true,
+            not_before: None,
+            not_after: None,
+            labels: BTreeSet::new(),
+        };
+        change(&mut entry);
+        entry
+    }
+
+    #[test]
+    fn starts_are_added_removed_and_moved() {
+        let (from, until) = (at("2026-11-24T12:00:00Z"), at("2026-11-27T12:00:00Z"));
+        let two = due(&["0 2 * * *"], |_| ());
+        let three = due(&["0 3 * * *"], |_| ());
+        let changes = |old, new| start_changes(old, new, from, until).collect::<Vec<_>>();
+        assert_eq!(changes(Some(&two), Some(&two)), []);
+        assert_eq!(changes(None, None), []);
+        let day = |text: &str| at(&format!("2026-11-{text}:00:00Z"));
+        let moved = |day_of: &str| StartChange::Moved {
+            from: day(&format!("{day_of}T02")),
+            to: day(&format!("{day_of}T03")),
+        };
+        let all = [moved("25"), moved("26"), moved("27")];
+        assert_eq!(changes(Some(&two), Some(&three)), all);
+        let removed = ["25T02", "26T02", "27T02"].map(|text| StartChange::Removed(day(text)));
+        assert_eq!(changes(Some(&two), None), removed);
+        let off = due(&["0 2 * * *"], |entry| entry.enabled = false);
+        assert_eq!(changes(Some(&two), Some(&off)), removed);
+        let by_hand = due(&["0 2 * * *"], |entry| entry.schedule = None);
+        assert_eq!(changes(Some(&two), Some(&by_hand)), removed);
+        let added = ["25T02", "26T02", "27T02"].map(|text| StartChange::Added(day(text)));
+        assert_eq!(changes(None, Some(&two)), added);
+        let ends = due(&["0 2 * * *"], |entry| entry.not_after = Some(day("26T02")));
+        assert_eq!(changes(Some(&two), Some(&ends)), removed[2..]);
+        let begins = due(&["0 2 * * *"], |entry| {
+            entry.not_before = Some(day("26T02"))
+        });
+        assert_eq!(changes(Some(&two), Some(&begins)), removed[..1]);
+        // Two come for one that goes: nobody can say which one moved.
+        let twice = due(&["0 3,4 * * *"], |_| ());
+        let first: Vec<_> = changes(Some(&two), Some(&twice))
+            .into_iter()
+            .take(3)
+            .collect();
+        let expected = [
+            StartChange::Removed(day("25T02")),
+            StartChange::Added(day("25T03")),
+            StartChange::Added(day("25T04")),
+        ];
+        assert_eq!(first, expected);
+    }
+
+    #[test]
+    fn a_spread_moves_starts_and_keeps_those_at_the_edges() {
+        let spread = due(&["0 * * * *"], |entry| {
+            entry.spread = Duration::from_secs(3600)
+        });
+        let offset = spread_offset(&spread);
+        assert!(!offset.is_zero());
+        let due_at = at("2026-11-24T12:00:00Z");
+        // The window begins between the due time and the start.
+        let from = after(due_at, offset / 2);
+        let first = starts(Some(&spread), from, at("2026-11-25T00:00:00Z")).next();
+        assert_eq!(first, Some(after(due_at, offset)));
+        let until = after(due_at, offset / 2);
+        let last = starts(Some(&spread), at("2026-11-24T00:00:00Z"), until).last();
+        assert_eq!(last, Some(after(at("2026-11-24T11:00:00Z"), offset)));
+        let plain = due(&["0 * * * *"], |_| ());
+        let changes: Vec<_> = start_changes(
+            Some(&plain),
+            Some(&spread),
+            due_at,
+            after(due_at, Duration::from_secs(7200)),
+        )
+        .collect();
+        assert!(
+            changes.contains(&StartChange::Added(after(due_at, offset))),
+            "{changes:?}"
+        );
+    }
+
+    #[test]
+    fn the_changes_make_the_old_starts_the_new_ones() {
+        let patterns: [&[&str]; 7] = [
+            &["0 2 * * *"],
+            &["30 */6 * * *"],
+            &["0 2 * * 1-5"],
+            &["0 2,3 * * *"],
+            &["15 2 * * *", "0 12 1 * *"],
+            &["*/7 * * * *"],
+            &["0 0 29 2 *"],
+        ];
+        let (from, until) = (at("2026-11-24T12:00:00Z"), at("2026-12-10T00:00:00Z"));
+        for old in patterns {
+            for new in patterns {
+                let (old, new) = (
+                    due(old, |_| ()),
+                    due(new, |entry| entry.spread = Duration::from_secs(1200)),
+                );
+                let mut left: BTreeSet<Timestamp> = starts(Some(&old), from, until).collect();
+                for change in start_changes(Some(&old), Some(&new), from, until) {
+                    let (gone, come) = match change {
+                        StartChange::Added(come) => (None, Some(come)),
+                        StartChange::Removed(gone) => (Some(gone), None),
+                        StartChange::Moved { from, to } => (Some(from), Some(to)),
+                    };
+                    assert!(gone.is_none_or(|gone| left.remove(&gone)), "{change:?}");
+                    assert!(come.is_none_or(|come| left.insert(come)), "{change:?}");
+                }
+                let expected: BTreeSet<Timestamp> = starts(Some(&new), from, until).collect();
+                assert_eq!(left, expected);
+            }
+        }
     }
 }

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::message::{Hangup, Outcome, Pace, Request, Response, Welcome};
 use super::settings::{
-    Concurrency, DeclaredVariable, Exceed, Metadata, PipelineSettings, StageSettings, Undeclared,
+    Concurrency, DeclaredVariable, Exceed, JobSettings, Metadata, PipelineSettings, StageSettings,
+    Undeclared,
 };
 use super::*;
 use crate::domain::{Timestamp, after};
@@ -133,6 +134,9 @@ fn known(settings: &mut Settings) {
         value: "default".to_owned(),
         is_runtime: !is_secret,
         is_secret,
+        is_required: None,
+        limits: Vec::new(),
+        description: String::new(),
     };
     settings.known_pipelines_only = true;
     settings.pipelines = vec![PipelineSettings {
@@ -140,10 +144,11 @@ fn known(settings: &mut Settings) {
         stages: vec![StageSettings {
             identifier: "build".to_owned(),
             name: "Build".to_owned(),
-            jobs: vec!["compile".to_owned(), "test".to_owned()],
+            jobs: ["compile", "test"].map(JobSettings::new).to_vec(),
         }],
         variables: vec![declared("MODE", false), declared("KEY", true)],
         undeclared: Undeclared::Refuse,
+        is_shown: true,
         ..PipelineSettings::new(PROJECT, PIPELINE)
     }];
 }

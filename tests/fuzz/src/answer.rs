@@ -6,6 +6,7 @@ use pipecron::codearts::auth::{iam, metadata};
 use pipecron::codearts::calls::{Call, Shown};
 use pipecron::codearts::mask::{MESSAGE_CHARS_MAX, WORD_CHARS_MAX};
 use pipecron::codearts::{Body, HttpResponse, Mask, read};
+use pipecron::domain::pipeline::SeenVariable;
 use pipecron::domain::sighting::{PipelineAt, SeenRun};
 use pipecron::domain::{AccountName, Answer, AnswerKind};
 
@@ -212,7 +213,7 @@ pub(super) fn pipeline() -> PipelineAt {
     }
 }
 
-fn calls() -> [Call; 6] {
+fn calls() -> [Call; 8] {
     let (run_id, queue_id) = (RUN.to_owned(), "q1".to_owned());
     [
         Call::Runs {
@@ -231,6 +232,11 @@ fn calls() -> [Call; 6] {
         Call::Latest {
             project_id: "p1".to_owned(),
             pipeline_ids: vec!["l1".to_owned()],
+        },
+        Call::Pipeline { at: pipeline() },
+        Call::Pipelines {
+            project_id: "p1".to_owned(),
+            offset: 0,
         },
         Call::Stop {
             at: pipeline(),
@@ -266,6 +272,23 @@ fn shows(call: &Call, shown: &Shown) {
                 ),
                 "{call:?}: {answer:?}"
             );
+        }
+        (Call::Pipeline { at }, Shown::Pipeline(pipeline)) => {
+            assert_eq!(pipeline.id, at.pipeline_id, "another pipeline");
+            let stages = pipeline.stages.iter().flatten();
+            for title in stages.map(|stage| &stage.title).chain([&pipeline.name]) {
+                assert!(
+                    is_plain(title) && title.chars().count() <= WORD_CHARS_MAX,
+                    "{title:?} is shown"
+                );
+            }
+            let secret = |variable: &&SeenVariable| variable.is_secret;
+            for variable in pipeline.variables.iter().flatten().filter(secret) {
+                assert_eq!(variable.default, None, "a secret is kept");
+            }
+        }
+        (Call::Pipelines { .. }, Shown::Pipelines(page)) => {
+            page.rows.iter().for_each(|row| is_id(&row.id));
         }
         (Call::Stop { .. } | Call::CancelQueuing { .. }, Shown::Done) => {}
         _ => panic!("{} shows {shown:?}", call.name()),
