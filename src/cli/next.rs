@@ -14,10 +14,11 @@ use super::moment::{self, Meant, Moment, Towards, fixed_moment, local, moment, w
 use super::{Common, form, load, stderr, stdout};
 use crate::config::{self, shown};
 use crate::domain::cron::{ClockNote, PatternError};
-use crate::domain::plan::spread_offset;
+use crate::domain::plan::{Occasion, previous_tick, request_for, spread_offset};
 use crate::domain::schedule::{Schedule, ScheduleError};
+use crate::domain::template::rendered;
 use crate::domain::zone::Zone;
-use crate::domain::{Entry, Timestamp, after, rfc3339};
+use crate::domain::{Entry, LastSuccess, Origin, TickId, Timestamp, after, rfc3339};
 use crate::os::Clock;
 
 /// Arguments of `next`.
@@ -227,9 +228,15 @@ fn of_entries(common: &Common, stretch: Stretch, options: &Options) -> anyhow::R
     let each = options
         .count
         .unwrap_or(if options.entries.is_empty() { 1 } else { 5 });
+    // Only JSON shows what templates make.
+    let with_templates = entries.iter().filter(|_| options.json);
+    let successes = load::last_successes(common, with_templates.map(Arc::as_ref))?;
     let (mut lines, silent): (Vec<_>, Vec<_>) = entries
         .iter()
-        .map(|entry| (entry, rows_of(entry, stretch, each).peekable()))
+        .map(|entry| {
+            let rows = rows_of(entry, successes.get(&entry.name), stretch, each);
+            (entry, rows.peekable())
+        })
         .map(|(entry, mut rows)| (entry, rows.peek().is_some().then_some(rows)))
         .partition(|(_, rows)| rows.is_some());
     let width = lines.iter().map(|(entry, _)| entry.name.as_str().len());
@@ -310,6 +317,7 @@ struct Row<'a> {
     entry: &'a Entry,
     schedule: &'a Schedule,
     due: Timestamp,
+    last_success: Option<&'a LastSuccess>,
 }
 
 impl Row<'_> {
@@ -328,8 +336,29 @@ impl Row<'_> {
         notes.join("; ")
     }
 
+    /// What the entry's templates make for this tick, or why they do not; none if it has no template.
+    fn rendered(&self) -> Option<Value> {
+        self.entry.templates.as_ref()?;
+        let id = TickId::scheduled(&self.entry.name, self.due);
+        let occasion = Occasion {
+            id: &id,
+            origin: Origin::Scheduled,
+            due: self.due,
+            previous: previous_tick(self.entry, self.due),
+            last_success: self.last_success,
+        };
+        Some(match request_for(self.entry, &occasion, &[]) {
+            Ok(made) => rendered(&self.entry.request, &made)
+                .into_iter()
+                .map(|(field, text)| (field.path(), Value::from(text)))
+                .collect(),
+            Err(unmade) => json!({ "error": unmade.to_string() }),
+        })
+    }
+
     fn json(&self) -> Value {
         let note = self.note();
+        let rendered = self.rendered();
         json!({
             "entry": self.entry.name,
             "due": rfc3339(self.due),
@@ -337,11 +366,17 @@ impl Row<'_> {
             "timezone": self.schedule.zone().name(),
             "start": rfc3339(self.start()),
             "note": (!note.is_empty()).then_some(note),
+            "rendered": rendered,
         })
     }
 }
 
-fn rows_of(entry: &Entry, stretch: Stretch, count: u32) -> impl Iterator<Item = Row<'_>> {
+fn rows_of<'e>(
+    entry: &'e Entry,
+    last_success: Option<&'e LastSuccess>,
+    stretch: Stretch,
+    count: u32,
+) -> impl Iterator<Item = Row<'e>> {
     let schedule = entry.schedule.as_ref().filter(|_| entry.enabled);
     let at = entry.not_before.map_or(stretch.at, |begin| {
         stretch.at.max(begin - TimeDelta::microseconds(1))
@@ -355,6 +390,7 @@ fn rows_of(entry: &Entry, stretch: Stretch, count: u32) -> impl Iterator<Item = 
             entry,
             schedule,
             due,
+            last_success,
         };
         ticks(schedule, Stretch { at, until }, count).map(row)
     })
@@ -441,7 +477,7 @@ mod tests {
         let mut lists: Vec<_> = config
             .entries
             .values()
-            .map(|entry| rows_of(entry, stretch, u32::MAX))
+            .map(|entry| rows_of(entry, None, stretch, u32::MAX))
             .collect();
         let mut taken = Vec::new();
         // Each list is as good as endless: whoever collects them first does not come back.

@@ -233,7 +233,7 @@ impl<'t> Keys<'t> {
             "variables" => self.variables = given(value, request::variables(check, value)),
             "choose_stages" => self.choose_stages = given(value, request::texts(check, value, key)),
             "choose_jobs" => self.choose_jobs = given(value, request::texts(check, value, key)),
-            "description" => self.description = given(value, request::text(check, value, key)),
+            "description" => self.description = given(value, request::description(check, value)),
             "sub_hook" => self.sub_hook = given(value, check.flag(value, key)),
             "execution_plan_id" => {
                 self.execution_plan_id = given(value, request::text(check, value, key))

@@ -31,6 +31,7 @@ mod resolve;
 mod shared;
 mod stand_in;
 mod syntax;
+mod template;
 mod text;
 mod tree;
 mod yaml;

@@ -15,10 +15,11 @@ use super::text;
 use crate::domain::cron::{BothDays, CronPattern};
 use crate::domain::request::{DESCRIPTION_CHARS_MAX, Source, Variable, VariableValue};
 use crate::domain::schedule::Schedule;
+use crate::domain::template::{self, Field};
 use crate::domain::zone::Zone;
 use crate::domain::{
     AccountName, CatchUp, Entry, EntryName, Overlap, Policy, Retry, RunRequest, TickId, Timestamp,
-    marker,
+    description_chars_max,
 };
 
 /// A suggestion is looked for among so many names.
@@ -110,6 +111,11 @@ impl<'l, 't> Layers<'l, 't> {
         };
         let policy = self.policy(check, settle);
         let manner = self.manner(check);
+        let templates = request.as_ref().map(template::templates);
+        let templates = match (templates, self.zone(check)) {
+            (Ok(templates), Ok(zone)) => super::template::zones(check, &templates, zone),
+            _ => None,
+        };
         let entry = (|| {
             let (not_before, not_after) = window?;
             let (spread, deadline) = spread?;
@@ -119,6 +125,7 @@ impl<'l, 't> Layers<'l, 't> {
                 schedule: schedule?,
                 account: account?,
                 request: request?,
+                templates,
                 spread,
                 catch_up,
                 catch_up_max,
@@ -131,11 +138,24 @@ impl<'l, 't> Layers<'l, 't> {
             })
         })();
         let entry = entry.ok()?;
+        super::template::check_entry(check, &entry, |field| self.field_at(field))?;
         self.keep(check, &entry)?;
         if entry.enabled {
             self.warn_if_idle(check, &entry);
         }
         Some(entry)
+    }
+
+    /// Where a text of the request stands.
+    fn field_at(&self, field: &Field) -> At {
+        let at = match field {
+            Field::Description => self.pick(|keys| &keys.description).map(|given| given.at),
+            Field::Variable(_) => self.pick(|keys| &keys.variables).map(|given| given.at),
+            Field::Branch(_) | Field::Tag(_) => {
+                self.pick(|keys| &keys.sources).map(|given| given.at)
+            }
+        };
+        at.unwrap_or(self.name_at)
     }
 
     /// Counts what an entry costs, as defaults can repeat a long text a hundred thousand times.
@@ -414,10 +434,11 @@ impl<'l, 't> Layers<'l, 't> {
             return Ok(None);
         };
         let text = given.value.ok_or(Refused)?;
+        if template::is_template(text) {
+            return Ok(Some(text)); // what it makes is measured
+        }
         // The form is what counts, so any instant does; `+xxxx` tells apart manual ticks of one second.
-        let longest = TickId::manual(self.name, Timestamp::UNIX_EPOCH, "xxxx");
-        let marker = marker("LLLLLLLL", &longest).chars().count();
-        let left = DESCRIPTION_CHARS_MAX.saturating_sub(marker + 1);
+        let left = description_chars_max(&TickId::manual(self.name, Timestamp::UNIX_EPOCH, "xxxx"));
         let count = text.chars().count();
         if count > left {
             let message = format!(

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 
 use super::excerpt::quoted;
 use crate::domain::Timestamp;
@@ -255,18 +255,7 @@ fn start_of_day(day: NaiveDate, zone: &Zone) -> Timestamp {
 
 /// The first instant at which the wall clock shows `local`, or the end of the gap in which a clock change skips it.
 pub(super) fn earliest_instant(local: NaiveDateTime, zone: &Zone) -> Timestamp {
-    let wanted = local.and_utc().timestamp();
-    // Offsets lie within 26 hours of UTC.
-    let mut at = wanted - 26 * 3600;
-    loop {
-        let stretch = zone.stretch_at(at);
-        let shown = wanted - i64::from(stretch.offset);
-        if shown < stretch.end || stretch.end > wanted + 52 * 3600 {
-            let start = shown.max(stretch.start).max(at);
-            return DateTime::<Utc>::from_timestamp(start, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        }
-        at = stretch.end;
-    }
+    zone.earliest(local)
 }
 
 /// An `http://` or `https://` address, taken apart as far as matters here.

@@ -79,6 +79,23 @@ impl Zone {
         }
     }
 
+    /// The first instant at which the wall clock shows `local`, or the end of the gap in which a clock change skips it.
+    pub fn earliest(&self, local: NaiveDateTime) -> DateTime<Utc> {
+        let wanted = local.and_utc().timestamp();
+        // Offsets lie within 26 hours of UTC.
+        let mut at = wanted - 26 * 3600;
+        loop {
+            let stretch = self.stretch_at(at);
+            let shown = wanted - i64::from(stretch.offset);
+            if shown < stretch.end || stretch.end > wanted + 52 * 3600 {
+                let start = shown.max(stretch.start).max(at);
+                return DateTime::<Utc>::from_timestamp(start, 0)
+                    .unwrap_or(DateTime::<Utc>::MAX_UTC);
+            }
+            at = stretch.end;
+        }
+    }
+
     /// The wall clock in this zone at `instant`.
     pub fn local(&self, instant: DateTime<Utc>) -> NaiveDateTime {
         let offset = self.stretch_at(instant.timestamp()).offset;

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::SourceFile;
 use crate::domain::{
-    AccountName, Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan, Tick,
-    TickId, TickState, Timestamp,
+    AccountName, Attempt, Change, EntryName, EntryState, LastSuccess, Mark, MarkChange, Origin,
+    Plan, Tick, TickId, TickState, Timestamp,
 };
 use crate::os::Clock;
 
@@ -41,6 +41,8 @@ struct Rows {
     placed: BTreeMap<AccountName, BTreeSet<TickId>>,
     /// The scheduled ticks: what makes (entry, due) unique.
     scheduled: BTreeMap<(EntryName, Timestamp), TickId>,
+    /// The newest tick of each entry whose run ended well.
+    successes: BTreeMap<EntryName, LastSuccess>,
     configs: BTreeMap<String, GoodConfig>,
     faults: Faults,
 }
@@ -63,6 +65,7 @@ struct Faults {
 enum Undo {
     Row(TickId, Option<Box<Row>>),
     Mark(EntryName, Option<Mark>),
+    Success(EntryName, Option<LastSuccess>),
 }
 
 impl MemoryLedger {
@@ -161,6 +164,7 @@ impl Rows {
             at_pipeline: self.at_pipeline.clone(),
             placed: self.placed.clone(),
             scheduled: self.scheduled.clone(),
+            successes: self.successes.clone(),
             configs: self.configs.clone(),
             faults: Faults::default(),
         }
@@ -169,6 +173,7 @@ impl Rows {
     fn state(&self, now: Timestamp, entry: &EntryName) -> EntryState {
         let mut state = EntryState {
             mark: self.marks.get(entry).cloned(),
+            last_success: self.successes.get(entry).cloned(),
             ..EntryState::default()
         };
         let from = (entry.clone(), Timestamp::MIN_UTC, TickId::from_text(""));
@@ -316,6 +321,13 @@ impl Rows {
         }
         undo.push(Undo::Row(tick.id.clone(), old.map(Box::new)));
         self.put(row);
+        if let Some(success) = tick.success() {
+            let known = self.successes.get(entry).cloned();
+            if known.as_ref().is_none_or(|known| known.due <= success.due) {
+                self.successes.insert(entry.clone(), success);
+                undo.push(Undo::Success(entry.clone(), known));
+            }
+        }
         Ok(())
     }
 
@@ -324,6 +336,12 @@ impl Rows {
             match step {
                 Undo::Row(_, Some(row)) => self.put(*row),
                 Undo::Row(id, None) => self.remove(&id),
+                Undo::Success(entry, Some(success)) => {
+                    self.successes.insert(entry, success);
+                }
+                Undo::Success(entry, None) => {
+                    self.successes.remove(&entry);
+                }
                 Undo::Mark(entry, Some(mark)) => {
                     self.marks.insert(entry, mark);
                 }
@@ -461,6 +479,12 @@ impl Ledger for MemoryLedger {
         for id in &old {
             rows.remove(id);
         }
+        let rows = &mut *rows;
+        let known: BTreeSet<&EntryName> = rows.ticks.values().map(|row| &row.tick.entry).collect();
+        let marks = &rows.marks;
+        rows.successes.retain(|entry, success| {
+            success.due >= before || marks.contains_key(entry) || known.contains(entry)
+        });
         Ok(old.len() as u64)
     }
 
@@ -493,6 +517,10 @@ impl Ledger for MemoryLedger {
 
     async fn last_config(&self, key: String) -> Result<Option<GoodConfig>, LedgerError> {
         Ok(self.read()?.configs.get(&key).cloned())
+    }
+
+    async fn last_success(&self, entry: EntryName) -> Result<Option<LastSuccess>, LedgerError> {
+        Ok(self.read()?.successes.get(&entry).cloned())
     }
 
     async fn newest_due(&self) -> Result<Option<Timestamp>, LedgerError> {

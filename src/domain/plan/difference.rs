@@ -141,6 +141,7 @@ mod tests {
                 not_before: None,
                 not_after: None,
                 labels: BTreeSet::new(),
+                templates: None,
             };
             BTreeMap::from([(name.clone(), Arc::new(entry))])
         };

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::doubt::look_before_first_send;
-use super::{Room, just_after, just_before, mark_at, new_tick, send_or_wait};
+use super::{Room, end, just_after, just_before, making, mark_at, new_tick, send_or_wait};
 use crate::domain::schedule::{Count, Schedule};
 use crate::domain::{
     CatchUp, Change, Entry, EntryState, Mark, MarkChange, Missed, ON_TIME, Origin, Plan, Reason,
@@ -40,13 +40,18 @@ pub(super) fn open_due(
         plan.changes.push(missed_row(now, entry, missed));
     }
     for due in kept {
-        let tick = new_tick(
+        let mut tick = new_tick(
             now,
             entry,
             due,
             TickId::scheduled(&entry.name, due),
             Origin::Scheduled,
         );
+        if let Err(why) = making::make(entry, state.last_success.as_ref(), &[], &mut tick) {
+            // Checked when it was loaded, but for another instant.
+            end(now, tick, Reason::Refused, why, plan);
+            continue;
+        }
         let is_late = now - due > TimeDelta::from_std(ON_TIME).unwrap_or_default();
         // A clock that was ahead when we came says nothing.
         let is_older = room

@@ -30,7 +30,7 @@ pub(super) const ANOTHER_DATABASE: &str =
 pub(super) const VERSION: i32 = STEPS.len() as i32;
 
 /// Step n brings version n to n + 1.
-const STEPS: [&str; 2] = [VERSION_1, VERSION_2];
+const STEPS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -131,6 +131,20 @@ CREATE INDEX ticks_alive ON ticks (entry, due) WHERE alive = 1;
 CREATE INDEX ticks_alive_at ON ticks (pipeline_id) WHERE alive = 1;
 CREATE INDEX ticks_placed ON ticks (account) WHERE place = 1;
 CREATE INDEX ticks_at_pipeline ON ticks (pipeline_id, due);
+";
+
+/// What templates may say of an entry, longer than the history is kept.
+const VERSION_3: &str = "
+-- The newest tick of an entry whose run ended well.
+CREATE TABLE successes (
+    entry  TEXT PRIMARY KEY,
+    due    INTEGER NOT NULL,
+    run_id TEXT NOT NULL,
+    number INTEGER
+) WITHOUT ROWID;
+INSERT INTO successes (entry, due, run_id, number)
+    SELECT t.entry, max(t.due), coalesce(r.run_id, ''), r.number
+    FROM ticks t LEFT JOIN runs r ON r.tick = t.seq WHERE t.reason = 'succeeded' GROUP BY t.entry;
 ";
 
 /// Whose database it is, and the version of its tables.
