@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::moment::{self, Meant, Moment, Towards, fixed_moment, local, moment, weekday_local};
 use super::{Common, form, load, stderr, stdout};
 use crate::config::{self, shown};
-use crate::domain::cron::{ClockNote, PatternError};
+use crate::domain::cron::{ClockNote, PatternError, PatternErrorKind, has_hash};
 use crate::domain::plan::{Occasion, previous_tick, request_for, spread_offset};
 use crate::domain::schedule::{Schedule, ScheduleError};
 use crate::domain::template::rendered;
@@ -30,6 +30,9 @@ pub(super) struct Options {
     /// A cron pattern to try, instead of entries
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     cron: Option<String>,
+    /// The name of an entry, which fixes what `H` stands for in --cron
+    #[arg(long, value_name = "ENTRY", requires = "cron")]
+    name: Option<String>,
     /// The IANA time zone of --cron, and of days and times in --at and --until; an entry has its own zone [default: UTC]
     #[arg(long, value_name = "TZ", allow_hyphen_values = true)]
     timezone: Option<String>,
@@ -107,7 +110,12 @@ fn of_pattern(pattern: &str, now: Timestamp, options: &Options) -> anyhow::Resul
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let (meant, schedule) = match schedule(pattern, options.timezone.as_deref()) {
+    let read = schedule(
+        pattern,
+        options.name.as_deref(),
+        options.timezone.as_deref(),
+    );
+    let (meant, schedule) = match read {
         Ok(read) => read,
         Err(wrong) if options.json => {
             let Wrong {
@@ -134,8 +142,15 @@ fn of_pattern(pattern: &str, now: Timestamp, options: &Options) -> anyhow::Resul
     );
     if options.json {
         let next: Vec<String> = ticks.map(|tick| local(schedule.zone(), tick)).collect();
-        writeln!(out, "{}", json!({ "next": next }))?;
+        let mut answer = json!({ "next": next });
+        if let Some((_, is)) = schedule.hashed().first() {
+            answer["resolved"] = Value::from(is.as_str());
+        }
+        writeln!(out, "{answer}")?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(note) = hash_words(&schedule) {
+        writeln!(stderr(), "{}", shown(&note))?;
     }
     for tick in ticks {
         let note = schedule
@@ -168,7 +183,11 @@ fn print_wrong(pattern: &str, wrong: &Wrong) -> std::io::Result<()> {
     Ok(())
 }
 
-fn schedule(pattern: &str, zone: Option<&str>) -> Result<(Meant, Schedule), Wrong> {
+fn schedule(
+    pattern: &str,
+    name: Option<&str>,
+    zone: Option<&str>,
+) -> Result<(Meant, Schedule), Wrong> {
     let of_zone = |message: String| Wrong {
         message,
         field: Some("timezone".to_owned()),
@@ -189,7 +208,10 @@ fn schedule(pattern: &str, zone: Option<&str>) -> Result<(Meant, Schedule), Wron
         },
         None => Wrong {
             message: PatternError {
-                message: config::pattern_help(error),
+                message: match error.kind == PatternErrorKind::Unsupported && has_hash(pattern) {
+                    true => format!("{}, or give --name", config::pattern_help(error)),
+                    false => config::pattern_help(error),
+                },
                 ..error.clone()
             }
             .to_string(),
@@ -197,7 +219,11 @@ fn schedule(pattern: &str, zone: Option<&str>) -> Result<(Meant, Schedule), Wron
             span: Some([error.span.start, error.span.end]),
         },
     };
-    match Schedule::parse(&[pattern], meant.zone.clone()) {
+    let read = match name {
+        Some(name) => Schedule::parse_named(&[pattern], name, meant.zone.clone()),
+        None => Schedule::parse(&[pattern], meant.zone.clone()),
+    };
+    match read {
         Ok(schedule) => Ok((meant, schedule)),
         Err(ScheduleError::Patterns(errors)) if !errors.is_empty() => Err(of_pattern(&errors[0].1)),
         Err(
@@ -330,6 +356,7 @@ impl Row<'_> {
         if let Some(note) = self.schedule.clock_note(self.due) {
             notes.push(clock_words(note, self.schedule.zone()));
         }
+        notes.extend(hash_words(self.schedule));
         if self.start() != self.due {
             notes.push(format!("starts at {} (spread)", rfc3339(self.start())));
         }
@@ -401,6 +428,13 @@ fn ticks(schedule: &Schedule, stretch: Stretch, count: u32) -> impl Iterator<Ite
     std::iter::successors(schedule.next_after(stretch.at), next)
         .take_while(move |tick| stretch.until.is_none_or(|until| *tick <= until))
         .take(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// What `H` stands for in the patterns of a schedule.
+pub(super) fn hash_words(schedule: &Schedule) -> Option<String> {
+    let words = schedule.hashed().iter();
+    let words: Vec<String> = words.map(|(text, is)| format!("{text} is {is}")).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn clock_words(note: ClockNote, zone: &Zone) -> String {
@@ -502,7 +536,7 @@ mod tests {
 
     #[test]
     fn a_zone_in_a_pattern_is_pointed_at() {
-        let wrong = |pattern: &str| schedule(pattern, None).map(|_| ()).unwrap_err();
+        let wrong = |pattern: &str| schedule(pattern, None, None).map(|_| ()).unwrap_err();
         let zoned = wrong(" TZ=Asia/Shanghai 0 2 * * *");
         assert_eq!(zoned.span, Some([1, 17]));
         assert_eq!(zoned.field.as_deref(), Some("timezone"));

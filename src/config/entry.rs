@@ -16,7 +16,7 @@ use super::request;
 use super::text::Bound;
 use super::tree::{Pair, Shape, Value};
 use crate::domain::CatchUp;
-use crate::domain::cron::{CronPattern, PatternError, PatternErrorKind};
+use crate::domain::cron::{CronPattern, PatternError, PatternErrorKind, has_hash};
 use crate::domain::request::{Source, Variable};
 use crate::domain::retry::Jitter;
 use crate::domain::schedule::PATTERNS_MAX;
@@ -374,8 +374,13 @@ fn cron<'t>(check: &mut Check<'_>, value: Value<'t>) -> Option<Cron<'t>> {
 }
 
 fn pattern(check: &mut Check<'_>, text: &str, value: Value<'_>) -> Option<CronPattern> {
-    let error = match CronPattern::parse(text) {
+    // In defaults the name that fixes `H` is not known; whether the days it draws ever come is asked when it is.
+    let error = match CronPattern::parse_named(text, "entry") {
         Ok(pattern) => return Some(pattern),
+        Err(error) if error.kind == PatternErrorKind::Never && has_hash(text) => {
+            let any = CronPattern::parse("* * * * *");
+            return any.ok();
+        }
         Err(error) => error,
     };
     if let Some(ZonePrefix { zone, piece, rest }) = zone_prefix(text) {
@@ -393,18 +398,17 @@ fn pattern(check: &mut Check<'_>, text: &str, value: Value<'_>) -> Option<CronPa
         check.report(Finding::error(Kind::Pattern, at, message).help(help));
         return None;
     }
-    if error.kind == PatternErrorKind::Unsupported && error.piece.starts_with(['H', 'h']) {
-        let at = value
-            .text_at()
-            .map_or_else(|| value.at(), |at| at.part(error.span));
-        let message = format!(
-            "{} is not supported by this version yet",
-            quoted(&error.piece)
-        );
-        let help = "write a value; `spread` keeps entries that are due at the same time apart";
-        check.report(Finding::error(Kind::Unsupported, at, message).help(help));
-        return None;
-    }
+    report_pattern(check, &error, value.text_at(), value.at());
+    None
+}
+
+/// Reports a pattern that is wrong. `text_at` is where its text stands letter by letter, if it does.
+pub(super) fn report_pattern(
+    check: &mut Check<'_>,
+    error: &PatternError,
+    text_at: Option<At>,
+    whole: At,
+) {
     let field = error
         .field
         .map_or_else(String::new, |field| format!(" in the {}", field.name()));
@@ -413,18 +417,15 @@ fn pattern(check: &mut Check<'_>, text: &str, value: Value<'_>) -> Option<CronPa
     } else {
         format!("the cron pattern is wrong: {}{field}", quoted(&error.piece))
     };
-    let at = value
-        .text_at()
-        .map_or_else(|| value.at(), |at| at.part(error.span.clone()));
-    check.report(Finding::error(Kind::Pattern, at, message).help(pattern_help(&error)));
-    None
+    let at = text_at.map_or(whole, |at| at.part(error.span.clone()));
+    check.report(Finding::error(Kind::Pattern, at, message).help(pattern_help(error)));
 }
 
 /// What to write instead of a pattern that is none. The ground floor knows nothing of entries that have no pattern at all.
 pub fn pattern_help(error: &PatternError) -> String {
     let is_unknown = error.kind == PatternErrorKind::Nickname && !error.piece.contains(' ');
     let manually = match is_unknown {
-        true => "; and @manually, for an entry that starts by hand alone",
+        true => ", for an entry that starts by hand alone",
         false => "",
     };
     format!("{}{manually}", error.message)

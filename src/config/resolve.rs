@@ -8,11 +8,11 @@ use chrono::TimeDelta;
 
 use super::Account;
 use super::check::{Check, Given, TEXT_BYTES, listed};
-use super::entry::{Cron, Keys, overlap_word};
+use super::entry::{Cron, Keys, overlap_word, report_pattern};
 use super::excerpt::quoted;
 use super::problem::{At, Finding, Kind};
 use super::text;
-use crate::domain::cron::{BothDays, CronPattern};
+use crate::domain::cron::{BothDays, CronPattern, has_hash};
 use crate::domain::request::{DESCRIPTION_CHARS_MAX, Source, Variable, VariableValue};
 use crate::domain::schedule::Schedule;
 use crate::domain::template::{self, Field};
@@ -266,10 +266,18 @@ impl<'l, 't> Layers<'l, 't> {
         };
         let zone = self.zone(check)?;
         for (text, pattern, at) in patterns {
-            self.check_pattern(check, text, pattern, &zone, *at)?;
+            let mut pattern = *pattern;
+            if has_hash(text) {
+                let named = CronPattern::parse_named(text, self.name.as_str());
+                pattern = named.map_err(|error| {
+                    report_pattern(check, &error, None, *at);
+                    Refused
+                })?;
+            }
+            self.check_pattern(check, text, &pattern, &zone, *at)?;
         }
         let texts: Vec<&str> = patterns.iter().map(|(text, ..)| *text).collect();
-        let Ok(schedule) = Schedule::parse(&texts, zone) else {
+        let Ok(schedule) = Schedule::parse_named(&texts, self.name.as_str(), zone) else {
             return Err(Refused); // every pattern was read before
         };
         let allowed = self

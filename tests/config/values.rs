@@ -713,3 +713,26 @@ fn a_hundred_thousand_entries_load_in_good_time() {
         started.elapsed()
     );
 }
+
+#[test]
+fn hash_is_fixed_by_the_name_of_each_entry_that_shares_a_pattern() {
+    let text = format!(
+        "accounts: {{ main: {{ region: cn-north-4 }} }}\ndefaults: {{ cron: [H 2 * * 1-5, \"@daily\"] }}\nschedules:\n  \
+         nightly-web:\n{IDS}  nightly-api:\n{IDS}"
+    );
+    let config = check(&text).config.unwrap();
+    let texts: Vec<&[String]> = (config.entries.values())
+        .map(|entry| entry.schedule.as_ref().unwrap().texts())
+        .collect();
+    assert_eq!(
+        texts,
+        [["42 2 * * 1-5", "@daily"], ["53 2 * * 1-5", "@daily"]]
+    );
+    let web = config.entries.values().last().unwrap();
+    let schedule = web.schedule.as_ref().unwrap();
+    assert_eq!(
+        schedule.hashed(),
+        [("H 2 * * 1-5".to_owned(), "53 2 * * 1-5".to_owned())]
+    );
+    assert_eq!(schedule.fingerprint(), "53 2 * * 1-5 | @DAILY | in UTC");
+}
