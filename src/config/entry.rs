@@ -62,19 +62,20 @@ pub(super) static KEYS: KeySet = KeySet {
         "not_after",
         "labels",
         "allow_subminute",
+        "matrix",
     ],
     later: &[
         "calendars",
         "only_on",
         "skip_on",
-        "exclude",
-        "matrix",
         "notices",
         "notify",
         "ping",
     ],
     advice: &[
         ("settle", "it belongs to an account"),
+        ("exclude", "it belongs into `matrix`"),
+        ("include", "it belongs into `matrix`"),
         ("max_running", "it belongs to an account"),
         ("requests_per_second", "it belongs to an account"),
         ("concurrency", "did you mean `overlap`?"),
@@ -168,6 +169,8 @@ pub(super) struct Keys<'t> {
     pub(super) not_after: Option<Given<Bound>>,
     pub(super) labels: Option<Given<BTreeSet<String>>>,
     pub(super) allow_subminute: Option<Given<bool>>,
+    /// Where `matrix` stands, which is worked out before.
+    pub(super) matrix: Option<At>,
     /// Keys that seem to be meant by unknown ones.
     pub(super) meant: Vec<&'static str>,
     /// Whether there may be more keys, in something that was refused.
@@ -261,6 +264,7 @@ impl<'t> Keys<'t> {
             "not_before" => self.not_before = given(value, check.bound(value, key)),
             "not_after" => self.not_after = given(value, check.bound(value, key)),
             "labels" => self.labels = given(value, labels(check, value)),
+            "matrix" => self.matrix = Some(pair.key_at),
             "allow_subminute" => self.allow_subminute = given(value, check.flag(value, key)),
             _ => {}
         }

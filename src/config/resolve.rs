@@ -46,6 +46,8 @@ pub(super) struct Accounts<'t> {
 #[derive(Debug)]
 pub(super) struct Layers<'l, 't> {
     pub(super) name: &'l EntryName,
+    /// How the file calls it: what a matrix makes has a name of its own.
+    pub(super) title: &'l str,
     pub(super) name_at: At,
     pub(super) layers: [&'l Keys<'t>; 3],
 }
@@ -84,7 +86,7 @@ impl<'l, 't> Layers<'l, 't> {
             if self.layers.iter().any(is_known) {
                 return Refused;
             }
-            let message = format!("the entry {} has no `{key}`", quoted(self.name.as_str()));
+            let message = format!("the entry {} has no `{key}`", quoted(self.title));
             check.report(Finding::error(Kind::Missing, self.name_at, message).help(help));
             Refused
         })
@@ -403,7 +405,7 @@ impl<'l, 't> Layers<'l, 't> {
             several => {
                 let message = format!(
                     "the entry {} names no account, and {} are configured",
-                    quoted(self.name.as_str()),
+                    quoted(self.title),
                     accounts.names.len()
                 );
                 let help = format!(
@@ -456,7 +458,7 @@ impl<'l, 't> Layers<'l, 't> {
                 "shorten it by {}: the API takes {DESCRIPTION_CHARS_MAX}, and the marker, which has the name {}, is how \
                  pipecron finds the run again",
                 count - left,
-                quoted(self.name.as_str())
+                quoted(self.title)
             );
             check.report(Finding::error(Kind::Limit, given.at, message).help(help));
             return Err(Refused);
@@ -574,7 +576,7 @@ impl<'l, 't> Layers<'l, 't> {
         let at = self
             .pick(|keys| &keys.not_after)
             .map_or(self.name_at, |given| given.at);
-        let name = quoted(self.name.as_str());
+        let name = quoted(self.title);
         if not_after < now {
             let message = format!(
                 "the window of the entry {name} lies in the past, so it is never due again"

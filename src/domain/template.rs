@@ -137,7 +137,7 @@ pub fn check(text: &str) -> Result<Checked, Wrong> {
     let mut checked = Checked::default();
     for piece in scan::pieces(text)? {
         if let Piece::Expression { inner, .. } = piece {
-            scan::check(text, inner.clone(), &mut checked.zones)?;
+            scan::check(text, inner.clone(), None, &mut checked.zones)?;
             compile(text, &inner)?;
         }
     }
@@ -150,6 +150,45 @@ pub fn check(text: &str) -> Result<Checked, Wrong> {
 /// What cannot be said with these facts, or is wrong with the template whatever they are.
 pub fn render(text: &str, facts: &Facts<'_>) -> Result<String, Wrong> {
     Renderer::new(facts).text(text)
+}
+
+/// What `matrix` stands for in one of the entries that a matrix makes: each value by its path, such as `target.region`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Matrix {
+    /// The values.
+    pub values: BTreeMap<String, String>,
+}
+
+/// Fills in what a text says of the matrix, and leaves all other expressions as they are; none if it says nothing of it.
+///
+/// # Errors
+/// What cannot be filled in.
+pub fn fill(text: &str, matrix: &Matrix) -> Result<Option<String>, Wrong> {
+    if !is_template(text) || !text.contains("matrix") {
+        return Ok(None);
+    }
+    let renderer = Renderer::of_matrix(matrix);
+    let mut made = String::new();
+    let mut is_filled = false;
+    for piece in scan::pieces(text)? {
+        let (range, inner) = match piece {
+            Piece::Text(range) => (range, None),
+            Piece::Expression { whole, inner } => (whole, Some(inner)),
+        };
+        let standing = text.get(range).unwrap_or_default();
+        match inner {
+            Some(inner) if scan::says_matrix(text, &inner) => {
+                is_filled = true;
+                made.push_str(&renderer.expression(text, &inner)?);
+            }
+            _ => made.push_str(standing),
+        }
+        if made.len() > RENDERED_BYTES_MAX {
+            let message = format!("it makes more than {RENDERED_BYTES_MAX} bytes");
+            return Err(Wrong::new(0..text.len(), message, "shorten it"));
+        }
+    }
+    Ok(is_filled.then_some(made))
 }
 
 /// Why a request could not be made.
@@ -301,12 +340,14 @@ pub fn render_request(
 }
 
 /// What templates are rendered with.
-struct Renderer {
+struct Renderer<'m> {
     names: Value,
     absent: Vec<&'static str>,
+    /// For the values of a matrix, which are not mixed with what is known of a tick.
+    matrix: Option<&'m Matrix>,
 }
 
-impl Renderer {
+impl<'m> Renderer<'m> {
     fn new(facts: &Facts<'_>) -> Self {
         let moment = |at: DateTime<Utc>, is_local: bool| {
             let zone = is_local.then(|| Arc::clone(&facts.zones.own));
@@ -368,6 +409,29 @@ impl Renderer {
             absent: (absent.into_iter())
                 .filter_map(|(name, absent)| absent.then_some(name))
                 .collect(),
+            matrix: None,
+        }
+    }
+
+    fn of_matrix(matrix: &'m Matrix) -> Self {
+        let mut axes: BTreeMap<&str, Value> = BTreeMap::new();
+        let mut groups: BTreeMap<&str, BTreeMap<&str, Value>> = BTreeMap::new();
+        for (path, text) in &matrix.values {
+            let value = Value::from(text.as_str());
+            match path.split_once('.') {
+                None => drop(axes.insert(path, value)),
+                Some((axis, key)) => drop(groups.entry(axis).or_default().insert(key, value)),
+            }
+        }
+        axes.extend(
+            groups
+                .into_iter()
+                .map(|(axis, keys)| (axis, Value::from(keys))),
+        );
+        Self {
+            names: Value::from(BTreeMap::from([("matrix", Value::from(axes))])),
+            absent: Vec::new(),
+            matrix: Some(matrix),
         }
     }
 
@@ -391,7 +455,7 @@ impl Renderer {
     fn expression(&self, text: &str, inner: &Range<usize>) -> Result<String, Wrong> {
         // Names and characters are looked at first: what follows relies on it.
         let mut zones = Vec::new();
-        let used = scan::check(text, inner.clone(), &mut zones)?;
+        let used = scan::check(text, inner.clone(), self.matrix, &mut zones)?;
         let span = scan::trimmed(text, inner.clone());
         let absent = || {
             let name = self.absent.iter().find(|name| used.contains(name));

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{NAMES, TEMPLATE_BYTES_MAX, Wrong, filters, moment};
+use super::{Matrix, NAMES, TEMPLATE_BYTES_MAX, Wrong, filters, moment};
 
 /// A piece of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +112,7 @@ const WORDS_MAX: usize = 500;
 pub(super) fn check<'t>(
     text: &'t str,
     inner: Range<usize>,
+    matrix: Option<&Matrix>,
     zones: &mut Vec<(String, Range<usize>)>,
 ) -> Result<Vec<&'t str>, Wrong> {
     let words = words(text, &inner)?;
@@ -148,7 +149,10 @@ pub(super) fn check<'t>(
                 let message = format!("there is no function `{name}`");
                 return Err(Wrong::new(span.clone(), message, FILTERS_HELP));
             } else {
-                check_name(name, span)?;
+                match matrix {
+                    Some(matrix) => check_matrix_name(name, span, matrix)?,
+                    None => check_name(name, span)?,
+                }
                 used.push(name);
             }
         }
@@ -157,12 +161,43 @@ pub(super) fn check<'t>(
     Ok(used)
 }
 
+/// Whether an expression says something of the matrix, as far as its words can be read.
+pub(super) fn says_matrix(text: &str, inner: &Range<usize>) -> bool {
+    let words = words(text, inner).unwrap_or_default();
+    let is_it = |name: &str| name == "matrix" || name.starts_with("matrix.");
+    words
+        .iter()
+        .any(|(word, _)| matches!(word, Word::Name(name) if is_it(name)))
+}
+
+fn check_matrix_name(name: &str, span: &Range<usize>, matrix: &Matrix) -> Result<(), Wrong> {
+    let path = match name.strip_prefix("matrix") {
+        Some("") => "",
+        Some(rest) if rest.starts_with('.') => &rest[1..],
+        _ => {
+            let message = format!("`{name}` cannot stand in one expression with `matrix`");
+            let help = "what is of the matrix is filled in when the file is read; write it in braces of its own";
+            return Err(Wrong::new(span.clone(), message, help));
+        }
+    };
+    if matrix.values.contains_key(path) {
+        return Ok(());
+    }
+    let names: Vec<String> = (matrix.values.keys())
+        .take(20)
+        .map(|path| format!("matrix.{path}"))
+        .collect();
+    let message = format!("the matrix has no text `{name}`");
+    let help = format!("possible are {}", names.join(", "));
+    Err(Wrong::new(span.clone(), message, help))
+}
+
 fn check_name(name: &str, span: &Range<usize>) -> Result<(), Wrong> {
     if NAMES.contains(&name) {
         return Ok(());
     }
     if name == "matrix" || name.starts_with("matrix.") {
-        let message = "`matrix` stands in an entry that has a `matrix` alone";
+        let message = "`matrix` is known only in an entry that has a `matrix`";
         let help = "write `matrix:` beside it, with the values that the entry is repeated for";
         return Err(Wrong::new(span.clone(), message, help));
     }
