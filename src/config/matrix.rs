@@ -418,7 +418,7 @@ fn named(text: &str) -> String {
 /// The name that says most of a cell: its `name`, else its first text.
 fn name_of_cell<'t>(cell: &Cell<'t>) -> &'t str {
     let named = cell.iter().find(|(key, _)| *key == "name");
-    named.or(cell.first()).map_or("", |(_, text)| *text)
+    named.or_else(|| cell.first()).map_or("", |(_, text)| *text)
 }
 
 /// Fills each combination into the texts of the entry and builds its name.

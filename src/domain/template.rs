@@ -482,21 +482,28 @@ impl<'m> Renderer<'m> {
         if let Some(moment) = value.downcast_object_ref::<Moment>() {
             return Ok(moment.rfc3339());
         }
-        match value.kind() {
-            ValueKind::Undefined | ValueKind::None => Err(absent()),
-            ValueKind::Bool => Ok(value.is_true().to_string()),
-            ValueKind::String | ValueKind::Number => Ok(value.to_string()),
-            ValueKind::Seq => Err(Wrong::new(
-                span,
+        let kind = value.kind();
+        if [ValueKind::Undefined, ValueKind::None].contains(&kind) {
+            return Err(absent());
+        }
+        if kind == ValueKind::Bool {
+            return Ok(value.is_true().to_string());
+        }
+        if [ValueKind::String, ValueKind::Number].contains(&kind) {
+            return Ok(value.to_string());
+        }
+        let (message, help) = if kind == ValueKind::Seq {
+            (
                 "this is a list",
                 "write how it is to be one text, such as `| join(', ')`",
-            )),
-            _ => Err(Wrong::new(
-                span,
+            )
+        } else {
+            (
                 "this cannot be written as a text",
                 "write one of its values",
-            )),
-        }
+            )
+        };
+        Err(Wrong::new(span, message, help))
     }
 }
 
@@ -510,6 +517,7 @@ fn compile(text: &str, inner: &Range<usize>) -> Result<Expression, Wrong> {
             range.start < range.end
                 && range.end <= source.len()
                 && source.is_char_boundary(range.start)
+                && source.is_char_boundary(range.end)
         });
         let span = span.map_or_else(
             || scan::trimmed(text, inner.clone()),
@@ -523,16 +531,20 @@ fn compile(text: &str, inner: &Range<usize>) -> Result<Expression, Wrong> {
 fn failed(error: &minijinja::Error, span: Range<usize>) -> Wrong {
     use minijinja::ErrorKind as Kind;
     let detail = error.detail().unwrap_or_default();
-    match error.kind() {
-        Kind::SyntaxError => Wrong::new(
-            span,
-            format!("the template is wrong here: {detail}"),
-            "within `{{` and `}}` stands a value and its filters, such as {{ tick.local | date('%Y%m%d') }}",
-        ),
-        Kind::OutOfFuel => Wrong::new(span, "the template takes too long", "make it simpler"),
-        kind if detail.is_empty() => Wrong::new(span, kind.to_string(), scan::FILTERS_HELP),
-        _ => Wrong::new(span, detail, scan::FILTERS_HELP),
+    let kind = error.kind();
+    if kind == Kind::SyntaxError {
+        let message = format!("the template is wrong here: {detail}");
+        let help = "within `{{` and `}}` stands a value and its filters, such as {{ tick.local | date('%Y%m%d') }}";
+        return Wrong::new(span, message, help);
     }
+    if kind == Kind::OutOfFuel {
+        return Wrong::new(span, "the template takes too long", "make it simpler");
+    }
+    let message = match detail {
+        "" => kind.to_string(),
+        detail => detail.to_owned(),
+    };
+    Wrong::new(span, message, scan::FILTERS_HELP)
 }
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {

@@ -82,9 +82,10 @@ pub(super) fn read(
                 return wrong(base, PatternErrorKind::Range, message);
             }
             if !(possible.contains(&low) && possible.contains(&high)) {
-                let message = match field {
-                    Field::DayOfMonth => "`H` stays within 1-28, the days that every month has",
-                    _ => "day-of-week is 0 to 6 in a range of `H`",
+                let message = if field == Field::DayOfMonth {
+                    "`H` stays within 1-28, the days that every month has"
+                } else {
+                    "day-of-week is 0 to 6 in a range of `H`"
                 };
                 return wrong(base, PatternErrorKind::Range, message);
             }

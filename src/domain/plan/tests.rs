@@ -1054,7 +1054,7 @@ fn a_template_that_makes_too_much_for_this_tick_ends_it_and_sends_nothing() {
         "{note}"
     );
     // A tick by hand is refused in the same way, and a variable given by hand is sent as it is.
-    let variable = crate::domain::request::Variable {
+    let variable = Variable {
         name: "A".to_owned(),
         value: crate::domain::request::VariableValue::Value("{{ tick.id }}".to_owned()),
     };

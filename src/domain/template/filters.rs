@@ -39,15 +39,19 @@ fn of_moment(name: &str, value: &Value, make: impl FnOnce(&Moment) -> Made) -> M
 }
 
 fn what(value: &Value) -> &'static str {
-    match value.kind() {
-        _ if value.downcast_object_ref::<Moment>().is_some() => "an instant",
-        ValueKind::String => "a text",
-        ValueKind::Number => "a number",
-        ValueKind::Bool => "true or false",
-        ValueKind::Seq => "a list",
-        ValueKind::None | ValueKind::Undefined => "nothing",
-        _ => "something else",
+    let kinds = [
+        (ValueKind::String, "a text"),
+        (ValueKind::Number, "a number"),
+        (ValueKind::Bool, "true or false"),
+        (ValueKind::Seq, "a list"),
+        (ValueKind::None, "nothing"),
+        (ValueKind::Undefined, "nothing"),
+    ];
+    if value.downcast_object_ref::<Moment>().is_some() {
+        return "an instant";
     }
+    let kind = kinds.into_iter().find(|(kind, _)| *kind == value.kind());
+    kind.map_or("something else", |(_, what)| what)
 }
 
 /// Applies a filter of texts, which a number is as well.
@@ -55,13 +59,15 @@ fn of_text(name: &str, value: &Value, make: impl FnOnce(&str) -> Result<String, 
     if value.is_undefined() {
         return Ok(Value::UNDEFINED);
     }
-    let made = match value.kind() {
-        ValueKind::String => make(value.as_str().unwrap_or_default()),
-        ValueKind::Number => make(&value.to_string()),
-        _ => Err(wrong(format!(
+    let made = if let Some(text) = value.as_str() {
+        make(text)
+    } else if value.kind() == ValueKind::Number {
+        make(&value.to_string())
+    } else {
+        Err(wrong(format!(
             "`{name}` is for texts, and this is {}",
             what(value)
-        ))),
+        )))
     }?;
     bounded(made)
 }

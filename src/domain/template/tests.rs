@@ -79,118 +79,120 @@ impl World {
     }
 }
 
+const MADE: &[(&str, &str)] = &[
+    ("plain", "plain"),
+    ("{{ entry.name }}", "nightly-Web"),
+    ("{{entry.name|lower}}!", "nightly-web!"),
+    ("{{ entry.labels | join(',') }}", "nightly,web"),
+    ("{{ entry.timezone }}", "Europe/Berlin"),
+    ("{{ 'web' in entry.labels }}", "true"),
+    ("{{ tick.due }}", "2025-03-30T00:30:00Z"),
+    ("{{ tick.local }}", "2025-03-30T01:30:00+01:00"),
+    ("{{ tick.id }}", "nightly-Web@2025-03-30T00:30:00Z"),
+    ("{{ tick.origin }}", "scheduled"),
+    (
+        "{{ tick.previous | local | date('%F %R') }}",
+        "2025-03-29 01:30",
+    ),
+    (
+        "{{ last_success.due }} {{ last_success.run_id }} {{ last_success.number }}",
+        "2025-03-29T00:30:00Z r1 41",
+    ),
+    (
+        "build {{ tick.local | date('%Y%m%d') }} of {{ entry.name }}",
+        "build 20250330 of nightly-Web",
+    ),
+    ("{{ tick.local | date(\"%G-W%V\") }}", "2025-W13"),
+    ("{{ tick.due | unix }}", "1743294600"),
+    (
+        "{{ (tick.due | unix) - (last_success.due | unix) }}",
+        "86400",
+    ),
+    (
+        "{{ tick.due | in_zone('Asia/Tokyo') }}",
+        "2025-03-30T09:30:00+09:00",
+    ),
+    (
+        "{{ tick.local | in_zone('UTC') | date('%R %z') }}",
+        "00:30 +0000",
+    ),
+    (
+        "{{ tick.due | in_zone(entry.timezone) | date('%R') }}",
+        "01:30",
+    ),
+    (
+        "{{ tick.local | minus('1d') }}",
+        "2025-03-29T01:30:00+01:00",
+    ),
+    ("{{ tick.local | plus('1d') }}", "2025-03-31T01:30:00+02:00"),
+    (
+        "{{ tick.local | plus('24h') }}",
+        "2025-03-31T02:30:00+02:00",
+    ),
+    // 02:30 does not exist on that day: the first instant after it.
+    ("{{ tick.local | plus('1h') }}", "2025-03-30T03:30:00+02:00"),
+    (
+        "{{ tick.local | minus('1mo') }}",
+        "2025-02-28T01:30:00+01:00",
+    ),
+    (
+        "{{ tick.local | minus('1y1d') | date('%F') }}",
+        "2024-03-29",
+    ),
+    (
+        "{{ tick.local | start_of('hour') }}",
+        "2025-03-30T01:00:00+01:00",
+    ),
+    (
+        "{{ tick.local | plus('1d') | start_of('day') }}",
+        "2025-03-31T00:00:00+02:00",
+    ),
+    (
+        "{{ tick.local | start_of('week') | date('%a %F') }}",
+        "Mon 2025-03-24",
+    ),
+    (
+        "{{ tick.local | start_of('month') | date('%F') }}",
+        "2025-03-01",
+    ),
+    (
+        "{{ tick.local | plus('1mo') | start_of('quarter') | date('%F') }}",
+        "2025-04-01",
+    ),
+    (
+        "{{ tick.local | start_of('year') | date('%F') }}",
+        "2025-01-01",
+    ),
+    (
+        "{{ 'a/b/c' | replace('/', '-') | upper | truncate(3) }}",
+        "A-B",
+    ),
+    ("{{ '  x ' | trim }}", "x"),
+    (
+        "{{ 'full' if tick.local | date('%u') == '7' else 'quick' }}",
+        "full",
+    ),
+    (
+        "{{ 'yes' if tick.due > last_success.due else 'no' }}",
+        "yes",
+    ),
+    ("{{ entry.name ~ '-' ~ (7 + 1) }}", "nightly-Web-8"),
+    (
+        "{{ 'new' if last_success.due is defined else 'first' }}",
+        "new",
+    ),
+    // Marks as texts.
+    ("{{ '{{' }}x{{ '}}' }} {{ '{%' }} }} %}", "{{x}} {% }} %}"),
+];
+
 #[test]
 fn every_name_and_filter_says_what_it_should() {
     // 01:30 in Berlin, half an hour before the clock goes forward.
     let world = World::of("2025-03-30T00:30:00Z");
-    for (template, expected) in [
-        ("plain", "plain"),
-        ("{{ entry.name }}", "nightly-Web"),
-        ("{{entry.name|lower}}!", "nightly-web!"),
-        ("{{ entry.labels | join(',') }}", "nightly,web"),
-        ("{{ entry.timezone }}", "Europe/Berlin"),
-        ("{{ 'web' in entry.labels }}", "true"),
-        ("{{ tick.due }}", "2025-03-30T00:30:00Z"),
-        ("{{ tick.local }}", "2025-03-30T01:30:00+01:00"),
-        ("{{ tick.id }}", "nightly-Web@2025-03-30T00:30:00Z"),
-        ("{{ tick.origin }}", "scheduled"),
-        (
-            "{{ tick.previous | local | date('%F %R') }}",
-            "2025-03-29 01:30",
-        ),
-        (
-            "{{ last_success.due }} {{ last_success.run_id }} {{ last_success.number }}",
-            "2025-03-29T00:30:00Z r1 41",
-        ),
-        (
-            "build {{ tick.local | date('%Y%m%d') }} of {{ entry.name }}",
-            "build 20250330 of nightly-Web",
-        ),
-        ("{{ tick.local | date(\"%G-W%V\") }}", "2025-W13"),
-        ("{{ tick.due | unix }}", "1743294600"),
-        (
-            "{{ (tick.due | unix) - (last_success.due | unix) }}",
-            "86400",
-        ),
-        (
-            "{{ tick.due | in_zone('Asia/Tokyo') }}",
-            "2025-03-30T09:30:00+09:00",
-        ),
-        (
-            "{{ tick.local | in_zone('UTC') | date('%R %z') }}",
-            "00:30 +0000",
-        ),
-        (
-            "{{ tick.due | in_zone(entry.timezone) | date('%R') }}",
-            "01:30",
-        ),
-        (
-            "{{ tick.local | minus('1d') }}",
-            "2025-03-29T01:30:00+01:00",
-        ),
-        ("{{ tick.local | plus('1d') }}", "2025-03-31T01:30:00+02:00"),
-        (
-            "{{ tick.local | plus('24h') }}",
-            "2025-03-31T02:30:00+02:00",
-        ),
-        // 02:30 does not exist on that day: the first instant after it.
-        ("{{ tick.local | plus('1h') }}", "2025-03-30T03:30:00+02:00"),
-        (
-            "{{ tick.local | minus('1mo') }}",
-            "2025-02-28T01:30:00+01:00",
-        ),
-        (
-            "{{ tick.local | minus('1y1d') | date('%F') }}",
-            "2024-03-29",
-        ),
-        (
-            "{{ tick.local | start_of('hour') }}",
-            "2025-03-30T01:00:00+01:00",
-        ),
-        (
-            "{{ tick.local | plus('1d') | start_of('day') }}",
-            "2025-03-31T00:00:00+02:00",
-        ),
-        (
-            "{{ tick.local | start_of('week') | date('%a %F') }}",
-            "Mon 2025-03-24",
-        ),
-        (
-            "{{ tick.local | start_of('month') | date('%F') }}",
-            "2025-03-01",
-        ),
-        (
-            "{{ tick.local | plus('1mo') | start_of('quarter') | date('%F') }}",
-            "2025-04-01",
-        ),
-        (
-            "{{ tick.local | start_of('year') | date('%F') }}",
-            "2025-01-01",
-        ),
-        (
-            "{{ 'a/b/c' | replace('/', '-') | upper | truncate(3) }}",
-            "A-B",
-        ),
-        ("{{ '  x ' | trim }}", "x"),
-        (
-            "{{ 'full' if tick.local | date('%u') == '7' else 'quick' }}",
-            "full",
-        ),
-        (
-            "{{ 'yes' if tick.due > last_success.due else 'no' }}",
-            "yes",
-        ),
-        ("{{ entry.name ~ '-' ~ (7 + 1) }}", "nightly-Web-8"),
-        (
-            "{{ 'new' if last_success.due is defined else 'first' }}",
-            "new",
-        ),
-        // Marks as texts.
-        ("{{ '{{' }}x{{ '}}' }} {{ '{%' }} }} %}", "{{x}} {% }} %}"),
-    ] {
+    for (template, expected) in MADE {
         assert_eq!(
             world.render(template).as_deref(),
-            Ok(expected),
+            Ok(*expected),
             "{template}"
         );
     }
@@ -282,119 +284,121 @@ fn what_is_absent_stays_so_until_default() {
     }
 }
 
+const WRONG: &[(&str, &str, &str)] = &[
+    (
+        "a {{ tick.du }}",
+        "tick.du",
+        "a template knows no `tick.du`",
+    ),
+    ("{{ tick }}", "tick", "`tick` is several values"),
+    (
+        "{{ tick.due.year }}",
+        "tick.due.year",
+        "`tick.due` has nothing in it that could be named",
+    ),
+    (
+        "{{ tick.due | dat('%F') }}",
+        "dat",
+        "there is no filter `dat`",
+    ),
+    ("{{ now() }}", "now", "there is no function `now`"),
+    (
+        "{{ env.PATH }}",
+        "env.PATH",
+        "a template knows no `env.PATH`",
+    ),
+    (
+        "{{ matrix.branch }}",
+        "matrix.branch",
+        "`matrix` stands in an entry that has a `matrix` alone",
+    ),
+    ("{{ tick.due is fine }}", "fine", "there is no test `fine`"),
+    (
+        "{{ tick.due | date('%Q') }}",
+        "'%Q'",
+        "\"%Q\" is not the form of a date",
+    ),
+    (
+        "{{ tick.due | minus('1 day') }}",
+        "'1 day'",
+        "\"1 day\" is not a step in time",
+    ),
+    (
+        "{{ tick.due | start_of('decade') }}",
+        "'decade'",
+        "nothing starts that is called \"decade\"",
+    ),
+    (
+        "{{ tick.due | in_zone(entry.name) }}",
+        "in_zone",
+        "`in_zone` needs the name of a zone in quotes",
+    ),
+    (
+        "{{ tick.due | in_zone }}",
+        "in_zone",
+        "`in_zone` needs the name of a zone in quotes",
+    ),
+    ("{{ tick.due", "{{", "`{{` is not closed by `}}`"),
+    ("{{ 'a }}", "{{", "`{{` is not closed by `}}`"),
+    ("{{ }}", "{{ }}", "there is nothing between `{{` and `}}`"),
+    (
+        "{% if x %}{{ tick.due }}",
+        "{%",
+        "statements are not possible in a template",
+    ),
+    (
+        "{{ tick.due }} {# x #}",
+        "{#",
+        "comments are not possible in a template",
+    ),
+    (
+        "{{- tick.due }}",
+        "-",
+        "space around an expression is not taken away by a sign at its braces",
+    ),
+    (
+        "{{ tick.due -}}",
+        "-",
+        "space around an expression is not taken away by a sign at its braces",
+    ),
+    (
+        "{{ 'x' * 100000000 }}",
+        "*",
+        "a template cannot have '*' here",
+    ),
+    (
+        "{{ entry.labels[0] }}",
+        "[",
+        "a template cannot have '[' here",
+    ),
+    ("{{ entry.labels }}", "entry.labels", "this is a list"),
+    (
+        "{{ entry.name | date('%F') }}",
+        "entry.name | date('%F')",
+        "`date` is for instants, such as tick.local, and this is a text",
+    ),
+    (
+        "{{ tick.due | upper }}",
+        "tick.due | upper",
+        "`upper` is for texts, and this is an instant",
+    ),
+    (
+        "{{ tick.due | plus('1000y') }}",
+        "tick.due | plus('1000y')",
+        "this leads out of the years 1900 to 2199; write a shorter step",
+    ),
+    ("{{ 'x' if false }}", "'x' if false", "it has no value"),
+];
+
 #[test]
 fn what_cannot_work_is_pointed_at() {
     let world = World::of("2025-03-30T00:30:00Z");
-    for (template, piece, message) in [
-        (
-            "a {{ tick.du }}",
-            "tick.du",
-            "a template knows no `tick.du`",
-        ),
-        ("{{ tick }}", "tick", "`tick` is several values"),
-        (
-            "{{ tick.due.year }}",
-            "tick.due.year",
-            "`tick.due` has nothing in it that could be named",
-        ),
-        (
-            "{{ tick.due | dat('%F') }}",
-            "dat",
-            "there is no filter `dat`",
-        ),
-        ("{{ now() }}", "now", "there is no function `now`"),
-        (
-            "{{ env.PATH }}",
-            "env.PATH",
-            "a template knows no `env.PATH`",
-        ),
-        (
-            "{{ matrix.branch }}",
-            "matrix.branch",
-            "`matrix` stands in an entry that has a `matrix` alone",
-        ),
-        ("{{ tick.due is fine }}", "fine", "there is no test `fine`"),
-        (
-            "{{ tick.due | date('%Q') }}",
-            "'%Q'",
-            "\"%Q\" is not the form of a date",
-        ),
-        (
-            "{{ tick.due | minus('1 day') }}",
-            "'1 day'",
-            "\"1 day\" is not a step in time",
-        ),
-        (
-            "{{ tick.due | start_of('decade') }}",
-            "'decade'",
-            "nothing starts that is called \"decade\"",
-        ),
-        (
-            "{{ tick.due | in_zone(entry.name) }}",
-            "in_zone",
-            "`in_zone` needs the name of a zone in quotes",
-        ),
-        (
-            "{{ tick.due | in_zone }}",
-            "in_zone",
-            "`in_zone` needs the name of a zone in quotes",
-        ),
-        ("{{ tick.due", "{{", "`{{` is not closed by `}}`"),
-        ("{{ 'a }}", "{{", "`{{` is not closed by `}}`"),
-        ("{{ }}", "{{ }}", "there is nothing between `{{` and `}}`"),
-        (
-            "{% if x %}{{ tick.due }}",
-            "{%",
-            "statements are not possible in a template",
-        ),
-        (
-            "{{ tick.due }} {# x #}",
-            "{#",
-            "comments are not possible in a template",
-        ),
-        (
-            "{{- tick.due }}",
-            "-",
-            "space around an expression is not taken away by a sign at its braces",
-        ),
-        (
-            "{{ tick.due -}}",
-            "-",
-            "space around an expression is not taken away by a sign at its braces",
-        ),
-        (
-            "{{ 'x' * 100000000 }}",
-            "*",
-            "a template cannot have '*' here",
-        ),
-        (
-            "{{ entry.labels[0] }}",
-            "[",
-            "a template cannot have '[' here",
-        ),
-        ("{{ entry.labels }}", "entry.labels", "this is a list"),
-        (
-            "{{ entry.name | date('%F') }}",
-            "entry.name | date('%F')",
-            "`date` is for instants, such as tick.local, and this is a text",
-        ),
-        (
-            "{{ tick.due | upper }}",
-            "tick.due | upper",
-            "`upper` is for texts, and this is an instant",
-        ),
-        (
-            "{{ tick.due | plus('1000y') }}",
-            "tick.due | plus('1000y')",
-            "this leads out of the years 1900 to 2199; write a shorter step",
-        ),
-        ("{{ 'x' if false }}", "'x' if false", "it has no value"),
-    ] {
+    for (template, piece, message) in WRONG {
         let wrong = world.render(template).unwrap_err();
-        assert_eq!(wrong.message, message, "{template}");
+        assert_eq!(wrong.message, *message, "{template}");
         assert_eq!(
             &template[wrong.span.clone()],
-            piece,
+            *piece,
             "{template}: {wrong:?}"
         );
     }
