@@ -837,7 +837,14 @@ fn what_is_wrong_in_a_matrix_entry_is_said_once_for_all_combinations() {
         .iter()
         .map(|problem| problem.message.as_str())
         .collect();
-    assert_eq!(messages, ["the matrix has no text `matrix.c`"]);
+    let expected = [
+        "the entry `nightly` has no `project_id`",
+        "the entry `nightly` has no `pipeline_id`",
+        "the cron pattern is wrong: `25` in the hour",
+        "`overlap` cannot be `sometimes`",
+        "the matrix has no text `matrix.c`",
+    ];
+    assert_eq!(messages, expected);
     let text = text.replace("matrix.c", "matrix.a");
     let loaded = check(&text);
     assert_eq!(loaded.problems.len(), 4, "{:#?}", loaded.problems);

@@ -310,7 +310,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "{{ matrix.branch }}",
         "matrix.branch",
-        "`matrix` stands in an entry that has a `matrix` alone",
+        "`matrix` is known only in an entry that has a `matrix`",
     ),
     ("{{ tick.due is fine }}", "fine", "there is no test `fine`"),
     (
