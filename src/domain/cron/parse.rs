@@ -291,14 +291,15 @@ impl<'a> Piece<'a> {
 pub(super) fn pattern(text: &str, name: Option<&str>) -> Result<CronPattern, PatternError> {
     let whole = Piece::new(text);
     if text.len() > LENGTH_MAX {
-        return Err(whole.error(
-            None,
-            PatternErrorKind::Length,
-            format!(
-                "a pattern has at most {LENGTH_MAX} bytes, and this has {}",
-                text.len()
-            ),
-        ));
+        let message = format!(
+            "a pattern has at most {LENGTH_MAX} bytes, and this has {}",
+            text.len()
+        );
+        return Err(PatternError {
+            // It was not looked at, and each of its characters may be shown as ten.
+            piece: whole.beginning(20),
+            ..whole.error(None, PatternErrorKind::Length, message)
+        });
     }
     refuse_odd_characters(whole)?;
     let words: Vec<Piece<'_>> = whole.words().collect();
