@@ -60,6 +60,7 @@ fn claim(now: Timestamp, entry: &EntryName, state: &EntryState) -> Plan {
         holds: 0,
         run: None,
         missed: None,
+        moved_from: Vec::new(),
         note: "due, sent at once".to_owned(),
     };
     let attempt = Attempt {

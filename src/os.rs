@@ -146,6 +146,14 @@ pub fn random_word(length: usize) -> String {
         .collect()
 }
 
+/// Who runs this process, for what is written down about it: whoever called sudo, else the user's name, else its number.
+pub fn who() -> String {
+    ["SUDO_USER", "USER", "LOGNAME"]
+        .into_iter()
+        .find_map(variable)
+        .unwrap_or_else(|| format!("uid {}", rustix::process::geteuid().as_raw()))
+}
+
 /// Whatever this process makes from now on, log files above all, is for its user and group alone, or for fewer if its umask
 /// says so.
 pub fn keep_others_out() {

@@ -102,7 +102,7 @@ fn help(arguments: &[&str]) -> String {
 fn the_help_of_every_command_reads_well() {
     insta::assert_snapshot!("help", help(&[]));
     for command in [
-        "daemon", "check", "next", "trigger", "history", "show", "sandbox",
+        "daemon", "check", "next", "trigger", "skip", "history", "show", "sandbox",
     ] {
         insta::assert_snapshot!(format!("help-{command}"), help(&[command]));
     }
@@ -131,7 +131,7 @@ fn every_flag_that_a_service_needs_has_a_variable_and_the_readme_names_the_comma
         );
     }
     for command in [
-        "daemon", "check", "next", "trigger", "history", "show", "sandbox",
+        "daemon", "check", "next", "trigger", "skip", "history", "show", "sandbox",
     ] {
         assert!(
             readme.contains(command),
@@ -384,6 +384,8 @@ fn what_templates_make_and_what_hash_stands_for_is_shown() {
         "timezone": "Asia/Shanghai",
         "start": "2026-11-24T18:53:00Z",
         "note": "H 2 * * * is 53 2 * * *",
+        "excluded": null,
+        "moved_from": null,
         "rendered": {
             "description": "scheduled 2026-11-25",
             "variables.YESTERDAY": "20261124",
@@ -450,4 +452,144 @@ fn a_pattern_with_hash_needs_a_name() {
     assert_eq!(said.err, "H 2 * * * is 53 2 * * *\n");
     let said = place.run(&[&arguments[..], &["--at", "2026-11-24T00:00:00Z", "--json"]].concat());
     said.is("{\"next\":[\"2026-11-24T02:53:00+00:00\"],\"resolved\":\"53 2 * * *\"}\n");
+}
+
+const CALENDARS: &str = "\
+accounts: { main: { region: cn-north-4 } }
+calendars:
+  cn: { weekend: [sat, sun], holidays: [2027-02-05..2027-02-11], workdays: [2027-02-14] }
+defaults:
+  project_id: 54f90b75fc1447b1b65e8d3a9f77923d
+  pipeline_id: e5460d1d403146a1935c2d4b68ef506c
+  timezone: Asia/Shanghai
+schedules:
+  nightly: { cron: 0 2 * * *, only_on: cn }
+  monthly: { cron: 0 9 6 * *, only_on: cn, on_excluded: next }
+";
+
+#[test]
+fn next_tells_what_a_calendar_excludes_and_moves() {
+    let place = Place::new(CALENDARS);
+    let at = "2027-02-03T12:00:00Z";
+    place
+        .run(&["next", "nightly", "--at", at, "-n", "3"])
+        .is("\
+nightly  Thu 2027-02-04 02:00:00 Asia/Shanghai  2027-02-03T18:00:00Z
+nightly  Fri 2027-02-05 02:00:00 Asia/Shanghai  2027-02-04T18:00:00Z  excluded: cn: holiday 2027-02-05..2027-02-11 (7 ticks, the last Thu 2027-02-11 02:00:00)
+nightly  Fri 2027-02-12 02:00:00 Asia/Shanghai  2027-02-11T18:00:00Z
+nightly  Sat 2027-02-13 02:00:00 Asia/Shanghai  2027-02-12T18:00:00Z  excluded: cn: weekend
+nightly  Sun 2027-02-14 02:00:00 Asia/Shanghai  2027-02-13T18:00:00Z
+");
+    place.run(&["next", "monthly", "--at", at, "-n", "1"]).is("\
+monthly  Fri 2027-02-12 09:00:00 Asia/Shanghai  2027-02-12T01:00:00Z  moved from Sat 2027-02-06 (cn: holiday 2027-02-05..2027-02-11)
+");
+    let said = place.run(&[
+        "next", "monthly", "nightly", "--at", at, "-n", "1", "--json",
+    ]);
+    let rows: Vec<serde_json::Value> = said
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(rows[0]["excluded"], serde_json::Value::Null);
+    assert_eq!(rows[1]["moved_from"][0], "2027-02-06");
+    let said = place.run(&[
+        "next",
+        "nightly",
+        "--at",
+        "2027-02-11T19:00:00Z",
+        "-n",
+        "1",
+        "--json",
+    ]);
+    let first: serde_json::Value = serde_json::from_str(said.out.lines().next().unwrap()).unwrap();
+    assert_eq!(first["excluded"]["why"], "cn: weekend");
+    assert_eq!(first["excluded"]["count"], 1);
+    assert_eq!(first["start"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_calendar_file_that_is_gone_or_broken_is_an_error_of_check() {
+    let place = Place::new(&CALENDARS.replace("weekend: [sat, sun],", "ics: cn.ics,"));
+    let path = place.0.path().join("cn.ics");
+    place
+        .run(&["check"])
+        .fails(1, &["cn.ics", "No such file", "a.yaml:3"]);
+    std::fs::write(&path, "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:nonsense\n").unwrap();
+    place.run(&["check"]).fails(
+        1,
+        &["cn.ics:3:1", "there is no date `nonsense`", "a.yaml:3"],
+    );
+    let event = "BEGIN:VEVENT\nSUMMARY:春节\nDTSTART:20270204\nEND:VEVENT";
+    std::fs::write(&path, format!("BEGIN:VCALENDAR\n{event}\nEND:VCALENDAR\n")).unwrap();
+    let said = place.run(&["check"]);
+    assert!(
+        said.code == 0 && said.out.contains("2 entries in 2 files"),
+        "{}",
+        said.all()
+    );
+    let said = place.run(&["next", "nightly", "--at", "2027-02-03T12:00:00Z", "-n", "1"]);
+    assert!(
+        said.out.contains("excluded: cn: event \"春节\" 2027-02-04"),
+        "{}",
+        said.all()
+    );
+}
+
+#[test]
+fn a_coming_tick_is_marked_shown_and_given_back() {
+    let place = Place::new(CALENDARS);
+    let next = || place.run(&["next", "nightly", "-n", "1"]).out;
+    let due = |line: &str| {
+        let due = line.split_whitespace().find(|word| word.ends_with('Z'));
+        due.unwrap().to_owned()
+    };
+    let is_start = |line: &&str| !line.contains("excluded");
+    let before = next();
+    let coming = due(before.lines().find(is_start).unwrap());
+    let mut skip = place.command(&["skip", "nightly", "--next", "--reason", "the farm moves"]);
+    let said = Said::from(
+        skip.env("USER", "ada")
+            .env_remove("SUDO_USER")
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(
+        (said.code, due(&said.out)),
+        (0, coming.clone()),
+        "{}",
+        said.all()
+    );
+    assert!(
+        said.out.contains("will be skipped: skip asked by ada at "),
+        "{}",
+        said.all()
+    );
+    let marked = next();
+    let line = marked
+        .lines()
+        .find(|line| line.contains("the farm moves"))
+        .unwrap();
+    assert!(line.contains("excluded: skip asked by ada") && due(line) == coming);
+    assert_ne!(due(marked.lines().find(is_start).unwrap()), coming);
+    place
+        .run(&["skip", "nightly", "--at", "2027-02-06T02:00"])
+        .fails(
+            1,
+            &[
+                "no tick of nightly is to come",
+                "the next one is due 2027-02-11T18:00:00Z",
+            ],
+        );
+    place.run(&["skip", "nightly"]).fails(2, &["--next"]);
+    place
+        .run(&["skip", "nightly", "--undo", "--at", "2027-02-12T02:00"])
+        .fails(1, &["no such tick of nightly is marked", &coming]);
+    let said = place.run(&["skip", "nightly", "--undo", "--next", "--json"]);
+    let row: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(
+        (row["due"].as_str(), row["skipped"].as_bool()),
+        (Some(coming.as_str()), Some(false))
+    );
+    assert_eq!(next(), before);
 }

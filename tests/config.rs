@@ -10,6 +10,9 @@
 #[path = "config/world.rs"]
 mod world;
 
+#[path = "config/calendars.rs"]
+mod calendars;
+
 #[path = "config/vectors.rs"]
 mod vectors;
 

@@ -28,6 +28,9 @@ use pipecron::os::Clock;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
+#[path = "daemon/calendars.rs"]
+mod calendars;
+
 #[path = "daemon/clock.rs"]
 mod clock;
 

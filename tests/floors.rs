@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules and the floor they stand on; the longest name that fits counts. A file may use what lies on a lower floor, and
 /// what lies in its own folder.
-const FLOORS: [(&str, u32); 24] = [
+const FLOORS: [(&str, u32); 25] = [
     ("domain::zone", 0),
     ("domain::request", 0),
     ("domain::fuse", 0),
@@ -19,23 +19,24 @@ const FLOORS: [(&str, u32); 24] = [
     ("domain::retry", 1),
     ("domain::cron", 1),
     ("domain::template", 1),
-    ("domain::schedule", 2),
-    ("domain", 3),
-    ("domain::pace", 4),
-    ("domain::plan", 5),
-    ("config", 6),
-    ("codearts", 7),
-    ("os", 8),
-    ("codearts::http", 9),
-    ("ledger", 9),
-    ("sandbox", 9),
-    ("telemetry", 9),
-    ("daemon", 10),
-    ("cli", 11),
+    ("domain::calendar", 2),
+    ("domain::schedule", 3),
+    ("domain", 4),
+    ("domain::pace", 5),
+    ("domain::plan", 6),
+    ("config", 7),
+    ("codearts", 8),
+    ("os", 9),
+    ("codearts::http", 10),
+    ("ledger", 10),
+    ("sandbox", 10),
+    ("telemetry", 10),
+    ("daemon", 11),
+    ("cli", 12),
     ("notes", 0),
-    ("lib", 12),
-    ("main", 12),
-    ("pipecron", 12),
+    ("lib", 13),
+    ("main", 13),
+    ("pipecron", 13),
 ];
 
 /// What nothing in `domain` may mention: it is told the time and everything else.

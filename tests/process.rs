@@ -15,6 +15,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+#[path = "process/calendars.rs"]
+mod calendars;
+
 #[path = "process/disk.rs"]
 mod disk;
 

@@ -257,6 +257,7 @@ pub(super) fn tick_json(tick: &Tick) -> Value {
         "project_id": tick.request.project_id,
         "pipeline_id": tick.request.pipeline_id,
         "note": tick.note,
+        "moved_from": tick.moved_from.iter().copied().map(rfc3339).collect::<Vec<_>>(),
         "missed": tick.missed.map(|missed| json!({
             "count": missed.count,
             "at_least": missed.at_least,

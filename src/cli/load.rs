@@ -74,7 +74,12 @@ pub(super) fn read(paths: &[PathBuf], clock: &Clock) -> Read {
         };
     }
     match os::files::read_config(paths) {
-        Ok(files) => parse(files, clock),
+        Ok(mut files) => {
+            let (calendars, unread) = os::files::read_calendars(&config::calendar_files(&files));
+            // They are kept with the others: a start with broken files needs them as well.
+            files.extend(calendars);
+            check(files, &unread, clock)
+        }
         Err(problems) => Read {
             config: None,
             problems,
@@ -86,6 +91,10 @@ pub(super) fn read(paths: &[PathBuf], clock: &Clock) -> Read {
 
 /// Checks files that were read before.
 pub(super) fn parse(files: Vec<SourceFile>, clock: &Clock) -> Read {
+    check(files, &[], clock)
+}
+
+fn check(files: Vec<SourceFile>, unread: &[(String, String)], clock: &Clock) -> Read {
     // Zone data is read again each time: a reload is how a new tzdata comes in.
     let zones = Zones::load();
     let names = zones.names();
@@ -98,7 +107,7 @@ pub(super) fn parse(files: Vec<SourceFile>, clock: &Clock) -> Read {
         config,
         problems,
         unlisted,
-    } = config::parse(&files, &world);
+    } = config::parse_with(&files, unread, &world);
     Read {
         config,
         problems,

@@ -27,6 +27,7 @@ mod moment;
 mod next;
 mod sandbox;
 mod show;
+mod skip;
 mod trigger;
 
 /// Starts Huawei Cloud CodeArts Pipeline runs on schedule, each nightly exactly once.
@@ -136,6 +137,8 @@ enum Command {
     Next(next::Options),
     /// Start a run of an entry now and wait for its run ID
     Trigger(trigger::Options),
+    /// Mark coming ticks of an entry to be skipped, or take that back
+    Skip(skip::Options),
     /// Print the ticks of the past, newest first
     History(history::Options),
     /// Print everything that is known about one tick
@@ -156,6 +159,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(options) => check::run(&common, &options),
         Command::Next(options) => next::run(&common, &options),
         Command::Trigger(options) => trigger::run(&common, &options),
+        Command::Skip(options) => skip::run(&common, &options),
         Command::History(options) => history::run(&common, &options),
         Command::Show(options) => show::run(&common, &options),
         Command::Sandbox(options) => sandbox::run(&common, &options),

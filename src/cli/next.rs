@@ -1,7 +1,7 @@
 //! `next`: the coming ticks of entries, or of a pattern of one's own.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,10 +15,13 @@ use super::{Common, form, load, stderr, stdout};
 use crate::config::{self, shown};
 use crate::domain::cron::{ClockNote, PatternError, PatternErrorKind, has_hash};
 use crate::domain::plan::{Occasion, previous_tick, request_for, spread_offset};
-use crate::domain::schedule::{Schedule, ScheduleError};
+use crate::domain::schedule::{Count, Exclusion, Schedule, ScheduleError};
 use crate::domain::template::rendered;
 use crate::domain::zone::Zone;
-use crate::domain::{Entry, LastSuccess, Origin, TickId, Timestamp, after, rfc3339};
+use crate::domain::{
+    Entry, EntryName, LastSuccess, Origin, Skip, TickId, Timestamp, after, rfc3339,
+};
+use crate::ledger::Ledger;
 use crate::os::Clock;
 
 /// Arguments of `next`.
@@ -257,10 +260,12 @@ fn of_entries(common: &Common, stretch: Stretch, options: &Options) -> anyhow::R
     // Only JSON shows what templates make.
     let with_templates = entries.iter().filter(|_| options.json);
     let successes = load::last_successes(common, with_templates.map(Arc::as_ref))?;
+    let marks = marks(common, stretch.at);
     let (mut lines, silent): (Vec<_>, Vec<_>) = entries
         .iter()
         .map(|entry| {
-            let rows = rows_of(entry, successes.get(&entry.name), stretch, each);
+            let marks = marks.get(&entry.name).cloned().unwrap_or_default();
+            let rows = rows_of(entry, successes.get(&entry.name), stretch, each, marks);
             (entry, rows.peekable())
         })
         .map(|(entry, mut rows)| (entry, rows.peek().is_some().then_some(rows)))
@@ -318,7 +323,7 @@ fn print_row(out: &mut impl Write, row: &Row<'_>, width: usize, json: bool) -> s
         "{name:width$}  {local} {}  {}  {}",
         row.schedule.zone().name(),
         rfc3339(row.due),
-        row.note()
+        shown(&row.note())
     );
     writeln!(out, "{}", line.trim_end())
 }
@@ -339,11 +344,34 @@ fn why_silent(entry: &Entry, Stretch { at, until }: Stretch) -> String {
     }
 }
 
+/// The ticks that somebody marked to be skipped, as far as the ledger can be read from here.
+fn marks(common: &Common, after: Timestamp) -> BTreeMap<EntryName, Marks> {
+    let mut marks: BTreeMap<EntryName, Marks> = BTreeMap::new();
+    let Ok(ledger) = load::ledger_to_read(common) else {
+        return marks;
+    };
+    let known = load::runtime().and_then(|runtime| Ok(runtime.block_on(ledger.skips(after))?));
+    for (entry, skip) in known.unwrap_or_default() {
+        marks.entry(entry).or_default().insert(skip.due, skip);
+    }
+    marks
+}
+
+type Marks = BTreeMap<Timestamp, Skip>;
+
 struct Row<'a> {
     entry: &'a Entry,
     schedule: &'a Schedule,
     due: Timestamp,
     last_success: Option<&'a LastSuccess>,
+    /// Why it does not run, and for how many ticks of one reason the row stands.
+    excluded: Option<Excluded>,
+}
+
+struct Excluded {
+    why: String,
+    count: Count,
+    last: Timestamp,
 }
 
 impl Row<'_> {
@@ -353,6 +381,19 @@ impl Row<'_> {
 
     fn note(&self) -> String {
         let mut notes = Vec::new();
+        if let Some(Excluded { why, count, last }) = &self.excluded {
+            let more = match count {
+                Count::Exactly(1) => String::new(),
+                Count::Exactly(_) | Count::AtLeast(_) => format!(
+                    " ({count} ticks, the last {})",
+                    weekday_local(self.schedule.zone(), *last)
+                ),
+            };
+            return format!("excluded: {why}{more}");
+        }
+        if let Some(moved) = self.schedule.moved_from(self.due) {
+            notes.push(moved.to_string());
+        }
         if let Some(note) = self.schedule.clock_note(self.due) {
             notes.push(clock_words(note, self.schedule.zone()));
         }
@@ -365,7 +406,9 @@ impl Row<'_> {
 
     /// What the entry's templates make for this tick, or why they do not; none if it has no template.
     fn rendered(&self) -> Option<Value> {
-        self.entry.templates.as_ref()?;
+        if self.entry.templates.is_none() || self.excluded.is_some() {
+            return None;
+        }
         let id = TickId::scheduled(&self.entry.name, self.due);
         let occasion = Occasion {
             id: &id,
@@ -391,18 +434,29 @@ impl Row<'_> {
             "due": rfc3339(self.due),
             "local": local(self.schedule.zone(), self.due),
             "timezone": self.schedule.zone().name(),
-            "start": rfc3339(self.start()),
+            "start": self.excluded.is_none().then(|| rfc3339(self.start())),
             "note": (!note.is_empty()).then_some(note),
             "rendered": rendered,
+            "excluded": self.excluded.as_ref().map(|excluded| json!({
+                "why": excluded.why,
+                "count": excluded.count.number(),
+                "last": rfc3339(excluded.last),
+            })),
+            "moved_from": self
+                .schedule
+                .moved_from(self.due)
+                .map(|moved| moved.days.iter().map(ToString::to_string).collect::<Vec<_>>()),
         })
     }
 }
 
+/// The coming starts, and between them what is excluded.
 fn rows_of<'e>(
     entry: &'e Entry,
     last_success: Option<&'e LastSuccess>,
     stretch: Stretch,
     count: u32,
+    marks: Marks,
 ) -> impl Iterator<Item = Row<'e>> {
     let schedule = entry.schedule.as_ref().filter(|_| entry.enabled);
     let at = entry.not_before.map_or(stretch.at, |begin| {
@@ -412,14 +466,50 @@ fn rows_of<'e>(
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     };
-    schedule.into_iter().flat_map(move |schedule| {
-        let row = move |due| Row {
+    let mut left = count;
+    let mut cursor = at;
+    let mut ready = VecDeque::new();
+    std::iter::from_fn(move || {
+        let schedule = schedule?;
+        let row = |due, excluded| Row {
             entry,
             schedule,
             due,
             last_success,
+            excluded,
         };
-        ticks(schedule, Stretch { at, until }, count).map(row)
+        // A mark may stand at each start for as long as anybody looks.
+        while ready.is_empty() && left > 0 {
+            let start = schedule
+                .next_after(cursor)
+                .filter(|start| until.is_none_or(|until| *start <= until));
+            // Where nothing starts any more, what is excluded is told for a year.
+            let end = start.or(until).unwrap_or(cursor + TimeDelta::days(366));
+            let of = |exclusion: Exclusion| {
+                let Exclusion {
+                    first,
+                    last,
+                    count,
+                    why,
+                    ..
+                } = exclusion;
+                row(first, Some(Excluded { why, count, last }))
+            };
+            ready.extend(schedule.exclusions(cursor, end).into_iter().map(of));
+            let Some(start) = start else {
+                left = 0;
+                break;
+            };
+            cursor = start;
+            let excluded = marks.get(&start).map(|skip| Excluded {
+                why: skip.to_string(),
+                count: Count::Exactly(1),
+                last: start,
+            });
+            left -= u32::from(excluded.is_none());
+            ready.push_back(row(start, excluded));
+        }
+        ready.pop_front()
     })
 }
 
@@ -511,7 +601,7 @@ mod tests {
         let mut lists: Vec<_> = config
             .entries
             .values()
-            .map(|entry| rows_of(entry, None, stretch, u32::MAX))
+            .map(|entry| rows_of(entry, None, stretch, u32::MAX, Marks::new()))
             .collect();
         let mut taken = Vec::new();
         // Each list is as good as endless: whoever collects them first does not come back.

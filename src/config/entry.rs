@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::calendars;
 use super::check::{Check, Given, KeySet};
 use super::excerpt::quoted;
 use super::problem::{At, Finding, Kind};
@@ -19,7 +20,7 @@ use crate::domain::CatchUp;
 use crate::domain::cron::{CronPattern, PatternError, PatternErrorKind, has_hash};
 use crate::domain::request::{Source, Variable};
 use crate::domain::retry::Jitter;
-use crate::domain::schedule::PATTERNS_MAX;
+use crate::domain::schedule::{OnExcluded, PATTERNS_MAX};
 use crate::domain::zone::Zone;
 use crate::domain::{OnDoubt, Overlap};
 
@@ -63,15 +64,11 @@ pub(super) static KEYS: KeySet = KeySet {
         "labels",
         "allow_subminute",
         "matrix",
-    ],
-    later: &[
-        "calendars",
         "only_on",
         "skip_on",
-        "notices",
-        "notify",
-        "ping",
+        "on_excluded",
     ],
+    later: &["notices", "notify", "ping"],
     advice: &[
         ("settle", "it belongs to an account"),
         ("exclude", "it belongs into `matrix`"),
@@ -109,6 +106,20 @@ pub(super) static KEYS: KeySet = KeySet {
         ("disabled", "did you mean `enabled: false`?"),
         ("retries", "did you mean `retry: { max_attempts: ... }`?"),
         ("tags", "did you mean `labels`?"),
+        (
+            "calendars",
+            "they stand at the left edge of a file; which of them an entry keeps to is `only_on` or `skip_on`",
+        ),
+        ("calendar", "did you mean `only_on`?"),
+        (
+            "exclude",
+            "did you mean `skip_on`? days to exclude are a calendar",
+        ),
+        (
+            "holidays",
+            "they belong to a calendar, which `skip_on` names",
+        ),
+        ("freezes", "they stand at the left edge of a file"),
         ("region", "it belongs to an account"),
         ("credentials", "they belong to an account"),
     ],
@@ -171,6 +182,9 @@ pub(super) struct Keys<'t> {
     pub(super) allow_subminute: Option<Given<bool>>,
     /// Where `matrix` stands, which is worked out before.
     pub(super) matrix: Option<At>,
+    pub(super) only_on: Option<Given<Vec<(&'t str, At)>>>,
+    pub(super) skip_on: Option<Given<Vec<(&'t str, At)>>>,
+    pub(super) on_excluded: Option<Given<OnExcluded>>,
     /// Keys that seem to be meant by unknown ones.
     pub(super) meant: Vec<&'static str>,
     /// Whether there may be more keys, in something that was refused.
@@ -265,6 +279,9 @@ impl<'t> Keys<'t> {
             "not_after" => self.not_after = given(value, check.bound(value, key)),
             "labels" => self.labels = given(value, labels(check, value)),
             "matrix" => self.matrix = Some(pair.key_at),
+            "only_on" => self.only_on = given(value, calendars::words(check, value, key)),
+            "skip_on" => self.skip_on = given(value, calendars::words(check, value, key)),
+            "on_excluded" => self.on_excluded = given(value, check.word(value, key, &ON_EXCLUDEDS)),
             "allow_subminute" => self.allow_subminute = given(value, check.flag(value, key)),
             _ => {}
         }
@@ -277,6 +294,11 @@ const CATCH_UPS: [(&str, CatchUp); 3] = [
     ("all", CatchUp::All),
 ];
 const ON_DOUBTS: [(&str, OnDoubt); 2] = [("resend", OnDoubt::Resend), ("give_up", OnDoubt::GiveUp)];
+const ON_EXCLUDEDS: [(&str, OnExcluded); 3] = [
+    ("skip", OnExcluded::Skip),
+    ("next", OnExcluded::Next),
+    ("previous", OnExcluded::Previous),
+];
 const OVERLAPS: [(&str, Overlap); 4] = [
     ("allow", Overlap::Allow),
     ("skip", Overlap::Skip),
@@ -367,7 +389,8 @@ fn cron<'t>(check: &mut Check<'_>, value: Value<'t>) -> Option<Cron<'t>> {
     let patterns: Vec<Option<_>> = texts
         .into_iter()
         .map(|(text, item)| {
-            pattern(check, text, item)
+            // In defaults the name is not known; whether the days that `H` draws ever come is asked when it is.
+            pattern(check, text, Some("entry"), item)
                 .map(|pattern| (text, pattern, item.text_at().unwrap_or_else(|| item.at())))
         })
         .collect();
@@ -377,9 +400,18 @@ fn cron<'t>(check: &mut Check<'_>, value: Value<'t>) -> Option<Cron<'t>> {
         .map(Cron::Patterns)
 }
 
-fn pattern(check: &mut Check<'_>, text: &str, value: Value<'_>) -> Option<CronPattern> {
-    // In defaults the name that fixes `H` is not known; whether the days it draws ever come is asked when it is.
-    let error = match CronPattern::parse_named(text, "entry") {
+/// Reads a pattern. `name` is what `H` is fixed by; none where there is no entry, and so no `H`.
+pub(super) fn pattern(
+    check: &mut Check<'_>,
+    text: &str,
+    name: Option<&str>,
+    value: Value<'_>,
+) -> Option<CronPattern> {
+    let read = match name {
+        Some(name) => CronPattern::parse_named(text, name),
+        None => CronPattern::parse(text),
+    };
+    let error = match read {
         Ok(pattern) => return Some(pattern),
         Err(error) if error.kind == PatternErrorKind::Never && has_hash(text) => {
             let any = CronPattern::parse("* * * * *");

@@ -18,11 +18,13 @@ use crate::domain::zone::Zone;
 use crate::domain::{AccountName, Entry, EntryName, Timestamp};
 
 pub mod account;
+mod calendars;
 mod check;
 mod credentials;
 mod entry;
 mod excerpt;
 mod hidden;
+mod ics;
 mod matrix;
 mod problem;
 pub mod regions;
@@ -40,9 +42,11 @@ mod yaml;
 pub use account::{Account, Credentials, NO_PROXY, Text};
 pub use entry::{ZonePrefix, pattern_help, zone_prefix};
 pub use excerpt::{is_unseen, shown};
+pub use ics::CALENDAR_BYTES_MAX;
 pub use problem::{Kind, PROBLEMS_MAX, Place as ProblemPlace, Problem, Related, Severity};
 pub use render::{Colour, SHOWN_MAX, render, render_one};
 
+use calendars::{Calendars, Sources};
 use check::{Check, KeySet};
 use entry::Keys;
 use excerpt::quoted;
@@ -109,7 +113,7 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
 /// The first instant at which the wall clock of a zone shows `local`, or the end of the gap in which a clock change skips
 /// it.
 pub fn earliest_instant(local: NaiveDateTime, zone: &Zone) -> Timestamp {
-    text::earliest_instant(local, zone)
+    zone.earliest(local)
 }
 
 /// Checks a variable that was given outside a file, as on the command line.
@@ -137,15 +141,28 @@ pub fn nearest<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
 /// The largest text of a file, in bytes. Places are kept in 32 bits.
 pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Checks the files, which make one configuration together.
+/// The paths of the calendar files (`ics`) that these files name. They are handed to [`parse`] among the others, under
+/// these paths.
+pub fn calendar_files(files: &[SourceFile]) -> Vec<String> {
+    calendars::named_files(files)
+}
+
+/// Checks the files, which make one configuration together: those whose name ends in `.ics` are calendar files that the
+/// others name, all others are YAML.
 pub fn parse(files: &[SourceFile], world: &World<'_>) -> Loaded {
+    parse_with(files, &[], world)
+}
+
+/// The same where some calendar files could not be read: their paths, and why.
+pub fn parse_with(files: &[SourceFile], unread: &[(String, String)], world: &World<'_>) -> Loaded {
     let mut check = Check::new(world);
     let trees = read_trees(files, &mut check);
     let tops: Vec<Top<'_>> = trees.iter().map(|tree| top(&mut check, tree)).collect();
     let schedules = tops.iter().filter_map(|top| top.schedules);
     let made = matrix::make(&mut check, schedules);
     let incomplete = trees.iter().any(|tree| tree.broken);
-    let config = read_config(&tops, &made, incomplete, &mut check);
+    let sources = Sources { files, unread };
+    let config = read_config(&tops, &made, sources, incomplete, &mut check);
     let errors = check.findings.errors();
     let (problems, unlisted) = check.findings.finish(files);
     Loaded {
@@ -157,14 +174,23 @@ pub fn parse(files: &[SourceFile], world: &World<'_>) -> Loaded {
 
 static TOP: KeySet = KeySet {
     what: "a configuration file",
-    known: &["accounts", "defaults", "global_defaults", "schedules"],
-    later: &["calendars", "notices"],
+    known: &[
+        "accounts",
+        "calendars",
+        "freezes",
+        "defaults",
+        "global_defaults",
+        "schedules",
+    ],
+    later: &["notices"],
     advice: &[
         ("entries", "did you mean `schedules`?"),
         ("jobs", "did you mean `schedules`?"),
         ("cron", "it belongs to an entry under `schedules:`"),
         ("matrix", "it belongs to an entry under `schedules:`"),
         ("default", "did you mean `defaults`?"),
+        ("calendar", "did you mean `calendars`?"),
+        ("freeze", "did you mean `freezes`?"),
     ],
 };
 
@@ -192,11 +218,15 @@ pub enum KeysOf {
     BuildParams,
     /// A variable of a list.
     Variable,
+    /// A calendar.
+    Calendar,
+    /// A freeze.
+    Freeze,
 }
 
 impl KeysOf {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::File,
         Self::Account,
         Self::Credentials,
@@ -207,6 +237,8 @@ impl KeysOf {
         Self::Params,
         Self::BuildParams,
         Self::Variable,
+        Self::Calendar,
+        Self::Freeze,
     ];
 
     /// The keys that are possible.
@@ -231,6 +263,8 @@ impl KeysOf {
             Self::Params => &request::PARAMS,
             Self::BuildParams => &request::BUILD_PARAMS,
             Self::Variable => &request::VARIABLE,
+            Self::Calendar => &calendars::KEYS,
+            Self::Freeze => &calendars::FREEZE,
         }
     }
 }
@@ -239,6 +273,8 @@ impl KeysOf {
 #[derive(Debug, Default)]
 struct Top<'t> {
     accounts: Option<Pair<'t>>,
+    calendars: Option<Pair<'t>>,
+    freezes: Option<Pair<'t>>,
     defaults: Option<Pair<'t>>,
     global_defaults: Option<Pair<'t>>,
     schedules: Option<Pair<'t>>,
@@ -250,6 +286,7 @@ fn read_trees<'s>(files: &'s [SourceFile], check: &mut Check<'_>) -> Vec<Tree<'s
     let mut room = yaml::VALUES_MAX;
     let numbered = (0_u32..).zip(files);
     numbered
+        .filter(|(_, source)| !calendars::is_calendar_file(&source.path))
         .map(|(file, source)| {
             // The door refuses larger files; whoever comes another way gets the same answer.
             let text = if source.text.len() > FILE_BYTES_MAX {
@@ -277,6 +314,7 @@ fn read_trees<'s>(files: &'s [SourceFile], check: &mut Check<'_>) -> Vec<Tree<'s
 fn read_config<'t>(
     tops: &[Top<'t>],
     made: &'t Made,
+    sources: Sources<'_>,
     incomplete: bool,
     check: &mut Check<'_>,
 ) -> Config {
@@ -287,6 +325,7 @@ fn read_config<'t>(
     };
     let unsure = incomplete || tops.iter().any(|top| top.accounts_unsure || refused(top));
     let mut accounts = read_accounts(check, accounts, unsure);
+    let mut calendars = read_calendars(check, tops, sources, incomplete);
     let global = global_defaults(check, tops);
     refuse_matrix(check, &global);
     let mut entries = BTreeMap::new();
@@ -307,13 +346,14 @@ fn read_config<'t>(
                         name_at: title.at,
                         layers: [keys, layers[0], layers[1]],
                     };
-                    let entry = layers.resolve(check, &mut accounts);
+                    let entry = layers.resolve(check, &mut accounts, &mut calendars);
                     entries.extend(entry.map(|entry| (name.clone(), Arc::new(entry))));
                 };
             read_schedules(check, schedules, made, &mut names, &mut read);
         }
     }
     shared::warn(check, &entries, &names);
+    calendars.warn(check, &entries);
     if names.is_empty() && !incomplete && check.findings.errors() == 0 {
         let message = "nothing to do: none of the files has an entry under `schedules:`";
         check.report(
@@ -362,6 +402,8 @@ fn top<'t>(check: &mut Check<'_>, tree: &'t Tree<'t>) -> Top<'t> {
             for pair in pairs {
                 match pair.key {
                     "accounts" => top.accounts = Some(pair),
+                    "calendars" => top.calendars = Some(pair),
+                    "freezes" => top.freezes = Some(pair),
                     "defaults" => top.defaults = Some(pair),
                     "global_defaults" => top.global_defaults = Some(pair),
                     "schedules" => top.schedules = Some(pair),
@@ -373,7 +415,7 @@ fn top<'t>(check: &mut Check<'_>, tree: &'t Tree<'t>) -> Top<'t> {
         Shape::Null | Shape::Refused => {}
         Shape::Text(_) | Shape::List(_) => {
             let message = "a configuration file is a mapping, and this is a text or a list";
-            let help = "begin with `accounts:`, `defaults:`, `global_defaults:` or `schedules:` at the left edge";
+            let help = "begin with `accounts:`, `calendars:`, `defaults:`, `global_defaults:` or `schedules:` at the left edge";
             check.report(Finding::error(Kind::Type, root.at(), message).help(help));
         }
     }
@@ -452,6 +494,49 @@ fn read_accounts<'t>(
         }
     }
     accounts
+}
+
+fn read_calendars<'t>(
+    check: &mut Check<'_>,
+    tops: &[Top<'t>],
+    sources: Sources<'_>,
+    incomplete: bool,
+) -> Calendars<'t> {
+    let mut calendars = Calendars::default();
+    calendars.incomplete = incomplete;
+    if sources
+        .files
+        .iter()
+        .any(|file| calendars::is_calendar_file(&file.path))
+    {
+        let named_files = calendar_files(sources.files);
+        for (file, _) in (0_u32..)
+            .zip(sources.files)
+            .filter(|(_, file)| calendars::is_calendar_file(&file.path))
+            .filter(|(_, file)| !named_files.contains(&file.path))
+        {
+            let (start, end) = (0, 0);
+            let message = "this is a calendar file, and no calendar names it";
+            let help = "name it under `calendars:` in a YAML file, as { ics: FILE }, and not among the files of the configuration";
+            check.report(Finding::error(Kind::File, At { file, start, end }, message).help(help));
+        }
+    }
+    for pair in tops.iter().filter_map(|top| top.calendars) {
+        let before = check.findings.errors();
+        let pairs = named(check, pair, "a calendar", &mut calendars.names);
+        calendars.incomplete |= check.findings.errors() > before;
+        for (pair, is) in pairs {
+            match is {
+                Name::New => calendars.take(check, pair, sources),
+                // Checked all the same.
+                Name::Taken => Calendars::default().take(check, pair, sources),
+            };
+        }
+    }
+    for pair in tops.iter().filter_map(|top| top.freezes) {
+        calendars.take_freezes(check, pair);
+    }
+    calendars
 }
 
 /// Reads each entry's keys and hands them on, one after the other, so that they need no memory together.

@@ -7,14 +7,16 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::Account;
+use super::calendars::{self, Calendars};
 use super::check::{Check, Given, TEXT_BYTES, listed};
 use super::entry::{Cron, Keys, overlap_word, report_pattern};
 use super::excerpt::quoted;
 use super::problem::{At, Finding, Kind};
 use super::text;
+use crate::domain::calendar::Calendar;
 use crate::domain::cron::{BothDays, CronPattern, has_hash};
 use crate::domain::request::{DESCRIPTION_CHARS_MAX, Source, Variable, VariableValue};
-use crate::domain::schedule::Schedule;
+use crate::domain::schedule::{Days, MOVED_DAYS_MAX, Schedule};
 use crate::domain::template::{self, Field};
 use crate::domain::zone::Zone;
 use crate::domain::{
@@ -27,6 +29,8 @@ const SUGGESTED_FROM_MAX: usize = 1_000;
 const CATCH_UP_MAX_DEFAULT: u32 = 100;
 /// All entries together take no more memory than this, about.
 const TOTAL_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// An entry whose ticks may be moved has at most so many in as many days as they are moved: a decision is told of all.
+const MOVED_TICKS_MAX: u64 = 64;
 const DEADLINE_DEFAULT: Duration = Duration::from_secs(6 * 3600);
 
 /// The accounts as far as they could be read.
@@ -97,6 +101,7 @@ impl<'l, 't> Layers<'l, 't> {
         &self,
         check: &mut Check<'_>,
         accounts: &mut Accounts<'t>,
+        calendars: &mut Calendars<'t>,
     ) -> Option<Entry> {
         // Each part is worked out before the first that is wrong ends it, so that all are reported.
         let window = self.window(check);
@@ -112,6 +117,7 @@ impl<'l, 't> Layers<'l, 't> {
             Err(_) => None,
         };
         let policy = self.policy(check, settle);
+        let days = self.days(check, calendars);
         let manner = self.manner(check);
         let templates = request.as_ref().map(template::templates);
         let templates = match (templates, self.zone(check)) {
@@ -122,9 +128,16 @@ impl<'l, 't> Layers<'l, 't> {
             let (not_before, not_after) = window?;
             let (spread, deadline) = spread?;
             let (catch_up, catch_up_max, enabled, labels) = manner?;
+            let schedule = match (schedule?, days?) {
+                (Some(schedule), mut days) => {
+                    days.freezes = calendars.freezes(self.name, &labels, schedule.zone());
+                    Some(schedule.with_days(days))
+                }
+                (None, _) => None,
+            };
             Ok::<Entry, Refused>(Entry {
                 name: self.name.clone(),
-                schedule: schedule?,
+                schedule,
                 account: account?,
                 request: request?,
                 templates,
@@ -143,6 +156,7 @@ impl<'l, 't> Layers<'l, 't> {
         super::template::check_entry(check, &entry, |field| self.field_at(field))?;
         self.keep(check, &entry)?;
         if entry.enabled {
+            self.check_what_is_left(check, &entry).ok()?;
             self.warn_if_idle(check, &entry);
         }
         Some(entry)
@@ -158,6 +172,118 @@ impl<'l, 't> Layers<'l, 't> {
             }
         };
         at.unwrap_or(self.name_at)
+    }
+
+    /// The calendars that the entry keeps to.
+    fn days(&self, check: &mut Check<'_>, calendars: &mut Calendars<'t>) -> Result<Days, Refused> {
+        let only_on = self.value(|keys| &keys.only_on);
+        let skip_on = self.value(|keys| &keys.skip_on);
+        let on_excluded = self.value(|keys| &keys.on_excluded);
+        let mut find = |names: Result<Option<&'l Vec<(&'t str, At)>>, Refused>| {
+            let names = names?.map_or(&[][..], Vec::as_slice);
+            Ok::<_, Refused>((names, calendars.find(check, names)))
+        };
+        let only_on = find(only_on);
+        let skip_on = find(skip_on);
+        let ((only_on_names, only_on), (skip_on_names, skip_on)) = (only_on?, skip_on?);
+        let (only_on, skip_on) = (only_on.ok_or(Refused)?, skip_on.ok_or(Refused)?);
+        let alone = |(calendar, _): &(&Arc<Calendar>, _)| calendar.lists_working_days_alone();
+        if let Some((calendar, (_, at))) = skip_on.iter().zip(skip_on_names).find(alone) {
+            let message = format!(
+                "the calendar {} lists working days alone, and `skip_on` is about days off",
+                quoted(calendar.name())
+            );
+            let help = "write `only_on` if the entry is to run on these days, or list them as `holidays` if it is not";
+            check.report(Finding::error(Kind::Conflict, *at, message).help(help));
+            return Err(Refused);
+        }
+        let own = self
+            .layers
+            .first()
+            .and_then(|keys| keys.on_excluded.as_ref());
+        if let Some(own) = own.filter(|_| only_on_names.is_empty() && skip_on_names.is_empty()) {
+            let message = "`on_excluded` is about days off, and this entry keeps to no calendar";
+            let help = "write `only_on` or `skip_on` beside it, or remove it";
+            check.report(Finding::warning(Kind::Idle, own.at, message).help(help));
+        }
+        Ok(Days {
+            only_on,
+            skip_on,
+            on_excluded: on_excluded?.copied().unwrap_or_default(),
+            ..Days::default()
+        })
+    }
+
+    /// Whether its calendars and freezes leave an entry anything, and whether what they move is little enough.
+    fn check_what_is_left(&self, check: &mut Check<'_>, entry: &Entry) -> Result<(), Refused> {
+        let Some(schedule) = entry
+            .schedule
+            .as_ref()
+            .filter(|schedule| !schedule.days().is_empty())
+        else {
+            return Ok(());
+        };
+        let given = self
+            .pick(|keys| &keys.only_on)
+            .map(|given| given.at)
+            .or_else(|| self.pick(|keys| &keys.skip_on).map(|given| given.at));
+        let at = given.unwrap_or(self.name_at);
+        let name = quoted(self.name.as_str());
+        let now = check.world.now;
+        let from = entry.not_before.map_or(now, |begin| begin.max(now));
+        let why = schedule
+            .exclusions(from, calendars::coming_year(from))
+            .last()
+            .map_or_else(String::new, |last| format!(" ({})", last.why));
+        let end = entry.not_after;
+        match schedule.next_after(from) {
+            // Its window is over, or has no tick either way, which is told elsewhere.
+            _ if end
+                .is_some_and(|end| schedule.named_after(from).is_none_or(|named| named > end)) => {}
+            Some(next) if end.is_some_and(|end| next > end) => {
+                let message = format!(
+                    "calendars and freezes leave the entry {name} nothing within its window{why}"
+                );
+                let help = "move `not_before` or `not_after`, or change the calendar";
+                check.report(Finding::warning(Kind::Idle, at, message).help(help));
+            }
+            Some(next) if next > calendars::coming_year(from) => {
+                let message = format!(
+                    "calendars and freezes leave the entry {name} nothing in the coming year{why}; it is next due {}",
+                    next.format("%Y-%m-%d")
+                );
+                let help = "look whether the pattern and the calendar fit each other";
+                check.report(Finding::warning(Kind::Idle, at, message).help(help));
+            }
+            Some(_) => {}
+            None => {
+                let message =
+                    format!("the entry {name} is never due: calendars leave it nothing{why}");
+                let help = "look whether the pattern and the calendar fit each other; `enabled: false` switches it off";
+                check.report(Finding::error(Kind::Idle, at, message).help(help));
+                return Err(Refused);
+            }
+        }
+        if schedule.moves() {
+            let span = TimeDelta::days(MOVED_DAYS_MAX);
+            let weeks = (0..53).map(|week| now + TimeDelta::weeks(week));
+            let bare = schedule.clone().with_days(Days::default());
+            let busiest = weeks.map(|week| bare.count_between(week, week + span).number());
+            if busiest.max().is_some_and(|count| count > MOVED_TICKS_MAX) {
+                let at = self
+                    .pick(|keys| &keys.on_excluded)
+                    .map_or(at, |given| given.at);
+                let message = format!(
+                    "ticks of the entry {name} are to be moved to other days, and it has more than {MOVED_TICKS_MAX} in \
+                     {MOVED_DAYS_MAX} days"
+                );
+                let help =
+                    "what is due every day anyway need not be moved: write `on_excluded: skip`";
+                check.report(Finding::error(Kind::Limit, at, message).help(help));
+                return Err(Refused);
+            }
+        }
+        Ok(())
     }
 
     /// Counts what an entry costs, as defaults can repeat a long text a hundred thousand times.
@@ -592,7 +718,7 @@ impl<'l, 't> Layers<'l, 't> {
             .not_before
             .map_or(now, |before| (before - TimeDelta::seconds(1)).max(now));
         if schedule
-            .next_after(from)
+            .named_after(from)
             .is_none_or(|next| next > not_after)
         {
             let message = format!("the entry {name} is not due even once within its window");

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta};
 
 use super::excerpt::quoted;
 use crate::domain::Timestamp;
@@ -232,7 +232,7 @@ pub(super) fn bound(text: &str) -> Result<Bound, Wrong> {
 /// The first instant of a window that begins there.
 pub(super) fn first_instant(bound: Bound, zone: &Zone) -> Timestamp {
     match bound {
-        Bound::Day(day) => start_of_day(day, zone),
+        Bound::Day(day) => zone.start_of_day(day),
         Bound::Instant(instant) => instant,
     }
 }
@@ -242,20 +242,10 @@ pub(super) fn last_instant(bound: Bound, zone: &Zone) -> Timestamp {
     match bound {
         Bound::Day(day) => {
             let next = day.succ_opt().unwrap_or(day);
-            start_of_day(next, zone) - TimeDelta::seconds(1)
+            zone.start_of_day(next) - TimeDelta::seconds(1)
         }
         Bound::Instant(instant) => instant,
     }
-}
-
-/// The first instant at which the wall clock shows the day; a clock change may skip midnight.
-fn start_of_day(day: NaiveDate, zone: &Zone) -> Timestamp {
-    earliest_instant(day.and_time(NaiveTime::MIN), zone)
-}
-
-/// The first instant at which the wall clock shows `local`, or the end of the gap in which a clock change skips it.
-pub(super) fn earliest_instant(local: NaiveDateTime, zone: &Zone) -> Timestamp {
-    zone.earliest(local)
 }
 
 /// An `http://` or `https://` address, taken apart as far as matters here.
@@ -511,60 +501,6 @@ mod tests {
         ] {
             assert!(address(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_day_begins_where_the_clock_first_shows_it() {
-        use crate::domain::zone::Change;
-        // Midnight of 1970-04-11 is skipped: the clock goes from 00:00 to 01:00.
-        let gap = Zone::new(
-            "gap",
-            0,
-            vec![Change {
-                at: 8_640_000,
-                offset: 3600,
-            }],
-        );
-        let day = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").unwrap();
-        assert_eq!(start_of_day(day("1970-04-11"), &gap).timestamp(), 8_640_000);
-        assert_eq!(
-            start_of_day(day("1970-04-12"), &gap).timestamp(),
-            8_640_000 + 82_800
-        );
-        // At midnight the clock goes back to 23:00: the day begins an hour later.
-        let back = Zone::new(
-            "back",
-            3600,
-            vec![Change {
-                at: 8_636_400,
-                offset: 0,
-            }],
-        );
-        assert_eq!(
-            start_of_day(day("1970-04-11"), &back).timestamp(),
-            8_640_000
-        );
-        // Samoa had no 30 December 2011; the day after is what there is of it.
-        let samoa = Zone::new(
-            "samoa",
-            -36_000,
-            vec![Change {
-                at: 1_325_239_200,
-                offset: 50_400,
-            }],
-        );
-        assert_eq!(
-            start_of_day(day("2011-12-30"), &samoa).timestamp(),
-            1_325_239_200
-        );
-        assert_eq!(
-            start_of_day(day("2011-12-31"), &samoa).timestamp(),
-            1_325_239_200
-        );
-        assert_eq!(
-            start_of_day(day("2011-12-29"), &samoa).timestamp(),
-            1_325_239_200 - 86_400
-        );
     }
 
     #[test]

@@ -39,7 +39,7 @@ mod calendar;
 mod hash;
 mod parse;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
 
 use self::calendar::LocalTimes;
 pub use self::parse::{Field, PatternError, PatternErrorKind};
@@ -50,6 +50,10 @@ const MADE_UP_SECS_MAX: i64 = 3 * 3600;
 /// Offsets lie between -26 and +26 hours, so a stretch that ended longer ago than this cannot have shown a time that
 /// the wall clock shows again now.
 const OFFSETS_APART_SECS: i64 = 52 * 3600;
+
+const DAY_SECS: i64 = 86_400;
+/// Days from the first of the year 1 to 1970.
+const DAYS_TO_1970: i32 = 719_163;
 
 /// The pattern with every `H` replaced by what it stands for in the entry of that name; none if it has no `H`.
 pub fn resolved(text: &str, name: &str) -> Option<String> {
@@ -281,6 +285,27 @@ impl CronPattern {
         self.times.hours & other.times.hours != 0
             && self.times.minutes & other.times.minutes != 0
             && self.times.seconds != other.times.seconds
+    }
+
+    /// Whether it names any time of that day of the wall clock.
+    pub fn names_day(&self, day: NaiveDate) -> bool {
+        let start = i64::from(day.num_days_from_ce() - DAYS_TO_1970) * DAY_SECS;
+        self.times.count(start, start + DAY_SECS) > 0
+    }
+
+    /// Whether it names whole days: every minute of each of them.
+    pub fn names_whole_days(&self) -> bool {
+        self.times.is_whole_day()
+    }
+
+    /// The same times of the day, on every day.
+    #[must_use]
+    pub fn on_every_day(&self) -> Self {
+        Self {
+            times: self.times.on_every_day(),
+            both_days: None,
+            ..*self
+        }
     }
 
     /// Whether the text is fixed-time, which decides what happens when the clock changes (see the module).

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+pub mod calendar;
 pub mod cron;
 pub mod fuse;
 pub mod overlap;
@@ -320,6 +321,8 @@ pub enum Reason {
     Canceled,
     /// The run was started, and the entry's runs are not followed.
     Started,
+    /// A calendar or a freeze excludes it, or somebody asked that it be skipped.
+    Excluded,
     /// Its time passed while the daemon was away, and the entry's `catch_up` or `deadline` let it go.
     Missed,
     /// Another run of the pipeline was under way, and the entry's `overlap` says skip.
@@ -340,11 +343,12 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Succeeded,
         Self::Failed,
         Self::Canceled,
         Self::Started,
+        Self::Excluded,
         Self::Missed,
         Self::Skipped,
         Self::Superseded,
@@ -362,6 +366,7 @@ impl Reason {
             Self::Failed => "failed",
             Self::Canceled => "canceled",
             Self::Started => "started",
+            Self::Excluded => "excluded",
             Self::Missed => "missed",
             Self::Skipped => "skipped",
             Self::Superseded => "superseded",
@@ -469,6 +474,8 @@ pub struct Tick {
     pub run: Option<Run>,
     /// For a row that stands for dropped ticks: which.
     pub missed: Option<Missed>,
+    /// The instants on days off that it stands for, because a calendar moved them here.
+    pub moved_from: Vec<Timestamp>,
     /// The last thing that was decided about it, in a sentence.
     pub note: String,
 }
@@ -572,6 +579,11 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// Whether its schedule may move ticks to another day.
+    pub fn moves(&self) -> bool {
+        schedule::moves(&self.schedule)
+    }
+
     /// Since when ticks are to be decided, as the clock stands now.
     ///
     /// A mark ahead of now comes from a clock that was ahead. How long it was, nobody knows; what came due in the last
@@ -585,6 +597,34 @@ impl Mark {
     }
 }
 
+/// A tick to come that somebody wants skipped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skip {
+    /// When it is due.
+    pub due: Timestamp,
+    /// Who asked.
+    pub by: String,
+    /// When.
+    pub asked_at: Timestamp,
+    /// Why; empty if nobody said.
+    pub reason: String,
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "skip asked by {} at {}",
+            self.by,
+            rfc3339(self.asked_at)
+        )?;
+        match self.reason.as_str() {
+            "" => Ok(()),
+            reason => write!(out, ": {reason}"),
+        }
+    }
+}
+
 /// What the ledger knows of an entry when something is to be decided about it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct EntryState {
@@ -595,6 +635,12 @@ pub struct EntryState {
     /// Due times that would be decided now ([`Mark::since`]; without a mark those to come) and for which a scheduled row
     /// is there already: a clock that was set back must not open them again.
     pub decided: BTreeSet<Timestamp>,
+    /// If its schedule may move ticks ([`Mark::moves`]): what was decided in the last [`RECENT_DAYS`] days before that, each
+    /// row by its due time and by the instants that it stands for. A calendar that changed must not start again under
+    /// another day what ran already.
+    pub recent: BTreeSet<Timestamp>,
+    /// The ticks that somebody wants skipped, of those that would be decided now or are to come.
+    pub skips: BTreeMap<Timestamp, Skip>,
     /// Ticks of other entries that have, or may have, a run under way at a pipeline that one of this entry's waiting
     /// ticks is for.
     pub others: Vec<Tick>,
@@ -605,6 +651,11 @@ pub struct EntryState {
     /// For a tick in doubt: the highest `run_number` known at its pipeline of a run that is surely older.
     pub known_numbers: BTreeMap<TickId, u64>,
 }
+
+/// How far back a decision is told what was decided, if ticks may be moved: as far as they are, and a day.
+pub const RECENT_DAYS: TimeDelta = TimeDelta::days(schedule::MOVED_DAYS_MAX + 1);
+/// Most ticks to come of one entry that may be marked to be skipped.
+pub const SKIPS_MAX: usize = 100;
 
 /// A run that started so long before an attempt, by whichever clock, is older than that attempt's.
 pub const SURELY_OLDER: TimeDelta = TimeDelta::hours(1);

@@ -388,6 +388,7 @@ fn new_tick(now: Timestamp, entry: &Entry, due: Timestamp, id: TickId, origin: O
         doubt: None,
         run: None,
         missed: None,
+        moved_from: Vec::new(),
         note: String::new(),
     }
 }

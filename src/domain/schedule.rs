@@ -1,7 +1,7 @@
 //! A schedule: one or more cron patterns in a time zone, and the instants at which any of them is due.
 //!
-//! Patterns are a union: an instant that two of them name is one instant. A schedule knows nothing of calendars, spread or
-//! marks; those rule on the instants it yields.
+//! Patterns are a union: an instant that two of them name is one instant. Calendars and freezes take some away, or move
+//! them (`days`); what is left are the starts, and all that a schedule yields. It knows nothing of spread or marks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,6 +10,10 @@ use chrono::{DateTime, Utc};
 
 use super::cron::{self, BothDays, ClockNote, CronPattern, PatternError};
 use super::zone::Zone;
+
+mod days;
+
+pub use days::{DAYS_LOOKED_AT_MAX, Days, Exclusion, Freeze, MOVED_DAYS_MAX, Moved, OnExcluded};
 
 /// A schedule has at most so many patterns; somebody who needs more needs more entries.
 pub const PATTERNS_MAX: usize = 64;
@@ -24,6 +28,7 @@ pub struct Schedule {
     /// The texts as they were given, where they had an `H`.
     hashed: Box<[(String, String)]>,
     zone: Arc<Zone>,
+    days: Days,
 }
 
 /// Why a list of texts makes no schedule.
@@ -57,6 +62,11 @@ impl fmt::Display for ScheduleError {
 }
 
 impl std::error::Error for ScheduleError {}
+
+/// Whether a schedule of that fingerprint may be due on another day than a pattern names.
+pub fn moves(fingerprint: &str) -> bool {
+    fingerprint.contains(days::MOVED_TO)
+}
 
 /// How many instants lie in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,37 +156,53 @@ impl Schedule {
             texts,
             hashed: hashed.into(),
             zone,
+            days: Days::default(),
         })
     }
 
-    /// The first instant strictly later than `after`.
+    /// The first start strictly later than `after`.
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self.days.is_empty() {
+            true => self.named_after(after),
+            false => self.start_after(after),
+        }
+    }
+
+    /// The last start at or before `until`.
+    pub fn last_until(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self.days.is_empty() {
+            true => self.named_until(until),
+            false => self.start_until(until),
+        }
+    }
+
+    /// The first instant later than `after` that a pattern names, whatever calendars say.
+    pub fn named_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.patterns
             .iter()
             .filter_map(|pattern| pattern.next_after(&self.zone, after))
             .min()
     }
 
-    /// The last instant at or before `until`.
-    pub fn last_until(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// The last instant at or before `until` that a pattern names, whatever calendars say.
+    pub fn named_until(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.patterns
             .iter()
             .filter_map(|pattern| pattern.last_until(&self.zone, until))
             .max()
     }
 
-    /// The instants later than `after` and not later than `until`, oldest first, found as they are asked for.
+    /// The starts later than `after` and not later than `until`, oldest first, found as they are asked for.
     pub fn between(
         &self,
         after: DateTime<Utc>,
         until: DateTime<Utc>,
     ) -> impl Iterator<Item = DateTime<Utc>> {
-        Union::new(self, after)
-            .map(|(instant, _)| instant)
-            .take_while(move |&instant| instant <= until)
+        let next = |start: &DateTime<Utc>| self.next_after(*start);
+        std::iter::successors(self.next_after(after), next).take_while(move |&start| start <= until)
     }
 
-    /// The newest `max` instants later than `after` and not later than `until`, oldest first. Costs what is kept, not
+    /// The newest `max` starts later than `after` and not later than `until`, oldest first. Costs what is kept, not
     /// the length of the window.
     pub fn latest(
         &self,
@@ -198,9 +224,17 @@ impl Schedule {
         kept
     }
 
-    /// How many instants are later than `after` and not later than `until`. Exact for one pattern, however long the window;
-    /// for several, exact up to about [`COUNTED_MAX`].
+    /// How many starts are later than `after` and not later than `until`. Exact for one pattern without calendars, however
+    /// long the window; for several, exact up to about [`COUNTED_MAX`].
     pub fn count_between(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Count {
+        match self.days.is_empty() {
+            true => self.count_named(after, until),
+            false => self.count_starts(after, until),
+        }
+    }
+
+    /// The same of the instants that patterns name, whatever calendars say.
+    fn count_named(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Count {
         let counts = self
             .patterns
             .iter()
@@ -228,7 +262,8 @@ impl Schedule {
     }
 
     /// A text that is the same for two schedules if and only if they are: the same patterns, in any order, letter case
-    /// and spacing, in a zone of the same name. It is kept in the ledger, so its form never changes.
+    /// and spacing, in a zone of the same name, under calendars of the same names. It is kept in the ledger, so its form
+    /// never changes. What stands in the calendars is not in it: a list of holidays that grows is no new schedule.
     pub fn fingerprint(&self) -> String {
         let words = |text: &String| {
             text.split_ascii_whitespace()
@@ -239,7 +274,12 @@ impl Schedule {
         let mut texts: Vec<String> = self.texts.iter().map(words).collect();
         texts.sort();
         texts.dedup();
-        format!("{} | in {}", texts.join(" | "), self.zone.name())
+        format!(
+            "{} | in {}{}",
+            texts.join(" | "),
+            self.zone.name(),
+            self.days.fingerprint()
+        )
     }
 
     /// What a change of the clock has to do with the instant `firing`.

@@ -4,7 +4,7 @@
 //! core looks at a file and a search costs a binary search. The table covers [`FIRST_INSTANT`] to [`LAST_INSTANT`];
 //! instants outside it are not scheduled by anybody.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 /// The first instant a zone's table covers: 1900-01-01T00:00:00Z, in seconds since 1970.
 pub const FIRST_INSTANT: i64 = -2_208_988_800;
@@ -79,6 +79,12 @@ impl Zone {
         }
     }
 
+    /// The wall clock in this zone at `instant`.
+    pub fn local(&self, instant: DateTime<Utc>) -> NaiveDateTime {
+        let offset = self.stretch_at(instant.timestamp()).offset;
+        instant.naive_utc() + chrono::TimeDelta::seconds(i64::from(offset))
+    }
+
     /// The first instant at which the wall clock shows `local`, or the end of the gap in which a clock change skips it.
     pub fn earliest(&self, local: NaiveDateTime) -> DateTime<Utc> {
         let wanted = local.and_utc().timestamp();
@@ -89,16 +95,69 @@ impl Zone {
             let shown = wanted - i64::from(stretch.offset);
             if shown < stretch.end || stretch.end > wanted + 52 * 3600 {
                 let start = shown.max(stretch.start).max(at);
-                return DateTime::<Utc>::from_timestamp(start, 0)
-                    .unwrap_or(DateTime::<Utc>::MAX_UTC);
+                return DateTime::from_timestamp(start, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
             }
             at = stretch.end;
         }
     }
 
-    /// The wall clock in this zone at `instant`.
-    pub fn local(&self, instant: DateTime<Utc>) -> NaiveDateTime {
-        let offset = self.stretch_at(instant.timestamp()).offset;
-        instant.naive_utc() + chrono::TimeDelta::seconds(i64::from(offset))
+    /// The first instant of a day; a clock change may skip midnight.
+    pub fn start_of_day(&self, day: NaiveDate) -> DateTime<Utc> {
+        self.earliest(day.and_time(NaiveTime::MIN))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_begins_where_the_clock_first_shows_it() {
+        // Midnight of 1970-04-11 is skipped: the clock goes from 00:00 to 01:00.
+        let gap = Zone::new(
+            "gap",
+            0,
+            vec![Change {
+                at: 8_640_000,
+                offset: 3600,
+            }],
+        );
+        let day = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").unwrap();
+        assert_eq!(gap.start_of_day(day("1970-04-11")).timestamp(), 8_640_000);
+        assert_eq!(
+            gap.start_of_day(day("1970-04-12")).timestamp(),
+            8_640_000 + 82_800
+        );
+        // At midnight the clock goes back to 23:00: the day begins an hour later.
+        let back = Zone::new(
+            "back",
+            3600,
+            vec![Change {
+                at: 8_636_400,
+                offset: 0,
+            }],
+        );
+        assert_eq!(back.start_of_day(day("1970-04-11")).timestamp(), 8_640_000);
+        // Samoa had no 30 December 2011; the day after is what there is of it.
+        let samoa = Zone::new(
+            "samoa",
+            -36_000,
+            vec![Change {
+                at: 1_325_239_200,
+                offset: 50_400,
+            }],
+        );
+        assert_eq!(
+            samoa.start_of_day(day("2011-12-30")).timestamp(),
+            1_325_239_200
+        );
+        assert_eq!(
+            samoa.start_of_day(day("2011-12-31")).timestamp(),
+            1_325_239_200
+        );
+        assert_eq!(
+            samoa.start_of_day(day("2011-12-29")).timestamp(),
+            1_325_239_200 - 86_400
+        );
     }
 }

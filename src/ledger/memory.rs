@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::config::SourceFile;
 use crate::domain::{
     AccountName, Attempt, Change, EntryName, EntryState, LastSuccess, Mark, MarkChange, Origin,
-    Plan, Tick, TickId, TickState, Timestamp,
+    Plan, Skip, Tick, TickId, TickState, Timestamp,
 };
 use crate::os::Clock;
 
@@ -44,6 +44,8 @@ struct Rows {
     /// The newest tick of each entry whose run ended well.
     successes: BTreeMap<EntryName, LastSuccess>,
     configs: BTreeMap<String, GoodConfig>,
+    /// The ticks to come that are to be skipped.
+    skips: BTreeMap<(EntryName, Timestamp), Skip>,
     faults: Faults,
 }
 
@@ -166,6 +168,7 @@ impl Rows {
             scheduled: self.scheduled.clone(),
             successes: self.successes.clone(),
             configs: self.configs.clone(),
+            skips: self.skips.clone(),
             faults: Faults::default(),
         }
     }
@@ -188,8 +191,27 @@ impl Rows {
             .map_while(|((of, due), _)| (of == entry).then_some(*due))
             .filter(|due| *due > after)
             .collect();
+        let skips = self.skips.range((entry.clone(), after)..);
+        state.skips = skips
+            .map_while(|((of, due), skip)| (of == entry).then(|| (*due, skip.clone())))
+            .filter(|(due, _)| *due > after)
+            .collect();
+        if state.mark.as_ref().is_some_and(Mark::moves) {
+            state.recent = self.recent(entry, after);
+        }
         self.add_others(entry, &mut state);
         state
+    }
+
+    /// What was decided in the last days up to `until`, also by the instants that the rows stand for.
+    fn recent(&self, entry: &EntryName, until: Timestamp) -> BTreeSet<Timestamp> {
+        let since = rule::recent_since(until);
+        let rows = self
+            .scheduled
+            .range((entry.clone(), since)..=(entry.clone(), until))
+            .filter_map(|(_, id)| self.ticks.get(id));
+        rows.flat_map(|row| row.tick.moved_from.iter().copied().chain([row.tick.due]))
+            .collect()
     }
 
     /// What of the other entries a decision about this one is told.
@@ -479,6 +501,7 @@ impl Ledger for MemoryLedger {
         for id in &old {
             rows.remove(id);
         }
+        rows.skips.retain(|(_, due), _| *due >= before);
         let rows = &mut *rows;
         let known: BTreeSet<&EntryName> = rows.ticks.values().map(|row| &row.tick.entry).collect();
         let marks = &rows.marks;
@@ -521,6 +544,38 @@ impl Ledger for MemoryLedger {
 
     async fn last_success(&self, entry: EntryName) -> Result<Option<LastSuccess>, LedgerError> {
         Ok(self.read()?.successes.get(&entry).cloned())
+    }
+
+    async fn put_skips(&self, entry: EntryName, skips: Vec<Skip>) -> Result<(), LedgerError> {
+        let mut rows = self.lock();
+        if let Some(fault) = next_fault(&mut rows.faults.commits) {
+            return Err(failed("written", fault));
+        }
+        let skips = skips
+            .into_iter()
+            .map(|skip| ((entry.clone(), skip.due), skip));
+        rows.skips.extend(skips);
+        Ok(())
+    }
+
+    async fn drop_skips(&self, entry: EntryName, dues: Vec<Timestamp>) -> Result<u64, LedgerError> {
+        let mut rows = self.lock();
+        if let Some(fault) = next_fault(&mut rows.faults.commits) {
+            return Err(failed("written", fault));
+        }
+        let dropped = dues
+            .into_iter()
+            .filter_map(|due| rows.skips.remove(&(entry.clone(), due)))
+            .count();
+        Ok(dropped as u64)
+    }
+
+    async fn skips(&self, after: Timestamp) -> Result<Vec<(EntryName, Skip)>, LedgerError> {
+        let rows = self.read()?;
+        let coming = rows.skips.iter().filter(|((_, due), _)| *due > after);
+        Ok(coming
+            .map(|((entry, _), skip)| (entry.clone(), skip.clone()))
+            .collect())
     }
 
     async fn newest_due(&self) -> Result<Option<Timestamp>, LedgerError> {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use crate::config::SourceFile;
 use crate::domain::{
-    Attempt, EntryName, EntryState, LastSuccess, Plan, Reason, Tick, TickId, Timestamp,
+    Attempt, EntryName, EntryState, LastSuccess, Plan, Reason, Skip, Tick, TickId, Timestamp,
 };
 
 pub mod memory;
@@ -233,8 +233,9 @@ pub trait Ledger: Send + Sync + 'static {
         tick: TickId,
     ) -> impl Future<Output = Result<Option<Story>, LedgerError>> + Send;
 
-    /// Forgets ticks that were due and ended before `before`, with their attempts and notes; gives how many. Open ticks
-    /// stay, and so does what is remembered of the last success of an entry that has a mark or a tick. Works in small commits, so that no decision waits long. When it fails midway, what was forgotten is gone.
+    /// Forgets ticks that were due and ended before `before`, with their attempts and notes, and marks for skips before it;
+    /// gives how many ticks. Open ticks stay, and so does what is remembered of the last success of an entry that has a mark
+    /// or a tick. Works in small commits, so that no decision waits long. When it fails midway, what was forgotten is gone.
     fn prune(&self, before: Timestamp) -> impl Future<Output = Result<u64, LedgerError>> + Send;
 
     /// Keeps the files of a configuration that was loaded without a problem, in place of the last under `key`.
@@ -263,6 +264,26 @@ pub trait Ledger: Send + Sync + 'static {
         &self,
         entry: EntryName,
     ) -> impl Future<Output = Result<Option<LastSuccess>, LedgerError>> + Send;
+
+    /// Marks ticks of an entry that are to come to be skipped, in place of what is marked for the same due times.
+    fn put_skips(
+        &self,
+        entry: EntryName,
+        skips: Vec<Skip>,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Takes such marks back; gives how many were there.
+    fn drop_skips(
+        &self,
+        entry: EntryName,
+        dues: Vec<Timestamp>,
+    ) -> impl Future<Output = Result<u64, LedgerError>> + Send;
+
+    /// The marks of all entries for ticks due later than `after`, by entry and due time.
+    fn skips(
+        &self,
+        after: Timestamp,
+    ) -> impl Future<Output = Result<Vec<(EntryName, Skip)>, LedgerError>> + Send;
 
     /// The due time of the newest scheduled row, to tell a clock that stands before it.
     fn newest_due(&self) -> impl Future<Output = Result<Option<Timestamp>, LedgerError>> + Send;

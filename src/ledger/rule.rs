@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::domain::{
-    AccountName, Attempt, Change, EntryName, EntryState, Origin, Plan, SURELY_OLDER, Tick, TickId,
-    TickState, Timestamp,
+    AccountName, Attempt, Change, EntryName, EntryState, Origin, Plan, RECENT_DAYS, SURELY_OLDER,
+    Tick, TickId, TickState, Timestamp,
 };
 
 use super::{MESSAGE_CHARS_MAX, NOTE_CHARS_MAX};
@@ -110,6 +110,13 @@ pub(super) fn answers(stored: Option<&Attempt>, attempt: &Attempt) -> Result<(),
 /// not open them again.
 pub(super) fn decided_after(state: &EntryState, now: Timestamp) -> Timestamp {
     state.mark.as_ref().map_or(now, |mark| mark.since(now))
+}
+
+/// How far back a decision is told what was decided, if a calendar may move ticks.
+pub(super) fn recent_since(until: Timestamp) -> Timestamp {
+    until
+        .checked_sub_signed(RECENT_DAYS)
+        .unwrap_or(Timestamp::MIN_UTC)
 }
 
 /// What of the other entries a decision about these ticks has to be told.

@@ -23,3 +23,6 @@ pub mod standing_of_an_account {}
 
 #[doc = include_str!("008-a-ledger-that-is-gone.md")]
 pub mod a_ledger_that_is_gone {}
+
+#[doc = include_str!("009-calendars-and-the-mark.md")]
+pub mod calendars_and_the_mark {}

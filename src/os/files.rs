@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 pub use crate::config::FILE_BYTES_MAX;
-use crate::config::{Kind, Problem, Severity, SourceFile};
+use crate::config::{CALENDAR_BYTES_MAX, Kind, Problem, Severity, SourceFile};
 
 /// The largest size of all files together, in bytes.
 pub const TOTAL_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -39,6 +39,26 @@ pub fn read_config(paths: &[PathBuf]) -> Result<Vec<SourceFile>, Vec<Problem>> {
     } else {
         Err(reader.problems)
     }
+}
+
+/// Reads calendar files: the texts of those that can be read, and why the others cannot.
+pub fn read_calendars(paths: &[String]) -> (Vec<SourceFile>, Vec<(String, String)>) {
+    let (mut files, mut unread) = (Vec::new(), Vec::new());
+    for path in paths {
+        let bytes_max = u64::try_from(CALENDAR_BYTES_MAX).unwrap_or(u64::MAX);
+        let text = super::read_file(Path::new(path), bytes_max).and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|error| {
+                let valid = error.utf8_error().valid_up_to();
+                not_utf8(&error.into_bytes(), valid).0
+            })
+        });
+        let path = path.clone();
+        match text {
+            Ok(text) => files.push(SourceFile { path, text }),
+            Err(why) => unread.push((path, why)),
+        }
+    }
+    (files, unread)
 }
 
 #[derive(Debug, Default)]

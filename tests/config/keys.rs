@@ -21,6 +21,8 @@ fn with_key(set: KeysOf, key: &str) -> String {
                 "defaults: {{ sources: [{{ type: code, params: {{ build_params: {keys} }} }}] }}"
             )
         }
+        KeysOf::Calendar => format!("calendars: {{ c: {keys} }}"),
+        KeysOf::Freeze => format!("freezes: [{keys}]"),
         KeysOf::Variable => format!("defaults: {{ variables: [{keys}] }}"),
     }
 }

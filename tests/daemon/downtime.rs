@@ -1,7 +1,7 @@
 //! What costs a decision: days of downtime one an entry, in one commit that opens what the rules say; a look at a run
 //! only what it tells.
 
-use pipecron::domain::{EntryState, LastSuccess, Plan, TickId};
+use pipecron::domain::{EntryState, LastSuccess, Plan, Skip, TickId};
 use pipecron::ledger::{GoodConfig, LedgerError, Story};
 
 use tokio::task::JoinSet;
@@ -68,6 +68,18 @@ impl Ledger for Counted {
 
     async fn last_success(&self, entry: EntryName) -> Result<Option<LastSuccess>, LedgerError> {
         self.rows.last_success(entry).await
+    }
+
+    async fn put_skips(&self, entry: EntryName, skips: Vec<Skip>) -> Result<(), LedgerError> {
+        self.rows.put_skips(entry, skips).await
+    }
+
+    async fn drop_skips(&self, entry: EntryName, dues: Vec<Timestamp>) -> Result<u64, LedgerError> {
+        self.rows.drop_skips(entry, dues).await
+    }
+
+    async fn skips(&self, after: Timestamp) -> Result<Vec<(EntryName, Skip)>, LedgerError> {
+        self.rows.skips(after).await
     }
 
     async fn newest_due(&self) -> Result<Option<Timestamp>, LedgerError> {

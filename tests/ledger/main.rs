@@ -60,6 +60,8 @@ suite![
     every_answer_comes_back,
     a_run_and_its_outcome_are_kept,
     a_row_stands_for_missed_ticks,
+    marks_for_skips_are_kept_told_and_taken_back,
+    what_was_decided_lately_is_told_where_ticks_may_move,
     a_row_for_missed_ticks_takes_the_place_of_none,
     requests_come_back_as_they_were_and_hold_no_secret,
     long_notes_and_messages_are_cut,

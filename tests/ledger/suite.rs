@@ -7,9 +7,9 @@ use pipecron::config::SourceFile;
 use pipecron::domain::request::{SecretRef, Source, SourceParams, Variable, VariableValue};
 use pipecron::domain::retry::Jitter;
 use pipecron::domain::{
-    Answer, AnswerKind, Attempt, Change, Doubt, EntryState, LastSuccess, MarkChange, Missed,
-    OnDoubt, Origin, Overlap, Plan, Policy, Reason, Retry, Run, RunRequest, Tick, TickId,
-    TickState, Timestamp,
+    Answer, AnswerKind, Attempt, Change, Doubt, EntryName, EntryState, LastSuccess, Mark,
+    MarkChange, Missed, OnDoubt, Origin, Overlap, Plan, Policy, Reason, Retry, Run, RunRequest,
+    Skip, Tick, TickId, TickState, Timestamp,
 };
 use pipecron::ledger::{
     HistoryQuery, Ledger, LedgerError, MESSAGE_CHARS_MAX, NOTE_CHARS_MAX, PRUNE_ROWS_MAX,
@@ -574,6 +574,81 @@ pub(crate) async fn a_row_stands_for_missed_ticks(ledger: impl Ledger) {
         put(&ledger, [&row]).await;
         assert_eq!(stored(&ledger, &row).await, Some(row));
     }
+}
+
+pub(crate) async fn marks_for_skips_are_kept_told_and_taken_back(ledger: impl Ledger) {
+    let skip = |due: i64, reason: &str| Skip {
+        due: second(due),
+        by: "ada".to_owned(),
+        asked_at: second(1),
+        reason: reason.to_owned(),
+    };
+    let (a, b) = (entry("a"), entry("b"));
+    let some = vec![skip(100, ""), skip(50, "x"), skip(100, "audit")];
+    ledger.put_skips(a.clone(), some).await.unwrap();
+    ledger
+        .put_skips(b.clone(), vec![skip(70, "")])
+        .await
+        .unwrap();
+    let told = |skips: &[(&EntryName, Skip)]| -> Vec<(EntryName, Skip)> {
+        let owned = skips.iter();
+        owned
+            .map(|(entry, skip)| ((*entry).clone(), skip.clone()))
+            .collect()
+    };
+    assert_eq!(
+        ledger.skips(second(50)).await.unwrap(),
+        told(&[(&a, skip(100, "audit")), (&b, skip(70, ""))])
+    );
+    // Without a mark a decision is told of those to come.
+    let known = state(&ledger, "a").await.skips;
+    assert_eq!(
+        known.keys().copied().collect::<Vec<_>>(),
+        [second(50), second(100)]
+    );
+    assert_eq!(state(&ledger, "c").await.skips.len(), 0);
+    let dropped = ledger.drop_skips(a.clone(), vec![second(100), second(70)]);
+    assert_eq!(dropped.await.unwrap(), 1);
+    assert_eq!(ledger.skips(second(0)).await.unwrap().len(), 2);
+    ledger.prune(second(60)).await.unwrap();
+    assert_eq!(
+        ledger.skips(second(0)).await.unwrap(),
+        told(&[(&b, skip(70, ""))])
+    );
+}
+
+pub(crate) async fn what_was_decided_lately_is_told_where_ticks_may_move(ledger: impl Ledger) {
+    let day = |days: i64| second((days - 41) * 86_400);
+    for (name, schedule) in [
+        ("a", "0 2 1 * * | in UTC"),
+        ("b", "0 2 1 * * | in UTC | only on cn | moved to next"),
+    ] {
+        let mut moved = ended(&tick(name, day(40)), Reason::Excluded, day(40));
+        moved.moved_from = vec![day(39), day(38)];
+        put(
+            &ledger,
+            [
+                &ended(&tick(name, day(2)), Reason::Succeeded, day(3)),
+                &moved,
+            ],
+        )
+        .await;
+        assert_eq!(stored(&ledger, &moved).await, Some(moved));
+        let mark = Mark {
+            until: day(41),
+            schedule: schedule.to_owned(),
+        };
+        let plan = Plan {
+            mark: MarkChange::Set(mark),
+            ..Plan::default()
+        };
+        let plans = ledger.decide(vec![entry(name)], move |_, _, _| plan.clone());
+        plans.await.unwrap();
+    }
+    assert_eq!(state(&ledger, "a").await.recent.len(), 0);
+    let recent = state(&ledger, "b").await.recent;
+    let expected = [38, 39, 40].map(day);
+    assert_eq!(Vec::from_iter(recent), expected);
 }
 
 pub(crate) async fn a_row_for_missed_ticks_takes_the_place_of_none(ledger: impl Ledger) {
@@ -1146,6 +1221,7 @@ prop_compose! {
         counts in any::<[u32; 3]>(),
         run in prop::option::of(runs()),
         missed in prop::option::of(missed()),
+        moved_from in prop::collection::vec(instants(), 0..3),
         note in ".{0,50}",
     ) -> Tick {
         let [due, opened_at, deadline] = instants;
@@ -1160,7 +1236,7 @@ prop_compose! {
         };
         Tick {
             origin: if is_manual { Origin::Manual } else { Origin::Scheduled },
-            opened_at, deadline, request, policy, state, doubt, run, missed, note,
+            opened_at, deadline, request, policy, state, doubt, run, missed, moved_from, note,
             attempts: counts[0], refusals: counts[1], holds: counts[2],
             ..base
         }

@@ -63,6 +63,7 @@ pub(crate) fn tick(name: &str, due: Timestamp) -> Tick {
         holds: 0,
         run: None,
         missed: None,
+        moved_from: Vec::new(),
         note: "due".to_owned(),
     }
 }

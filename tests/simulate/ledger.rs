@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pipecron::config::SourceFile;
-use pipecron::domain::{EntryName, EntryState, LastSuccess, Plan, TickId, Timestamp};
+use pipecron::domain::{EntryName, EntryState, LastSuccess, Plan, Skip, TickId, Timestamp};
 use pipecron::ledger::{Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, MemoryLedger, Story};
 
 use super::checks::Checks;
@@ -129,6 +129,18 @@ impl Ledger for SimLedger {
 
     async fn last_success(&self, entry: EntryName) -> Result<Option<LastSuccess>, LedgerError> {
         self.rows.last_success(entry).await
+    }
+
+    async fn put_skips(&self, entry: EntryName, skips: Vec<Skip>) -> Result<(), LedgerError> {
+        self.rows.put_skips(entry, skips).await
+    }
+
+    async fn drop_skips(&self, entry: EntryName, dues: Vec<Timestamp>) -> Result<u64, LedgerError> {
+        self.rows.drop_skips(entry, dues).await
+    }
+
+    async fn skips(&self, after: Timestamp) -> Result<Vec<(EntryName, Skip)>, LedgerError> {
+        self.rows.skips(after).await
     }
 
     async fn newest_due(&self) -> Result<Option<Timestamp>, LedgerError> {

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use pipecron::config::{Account, Config, Credentials};
-use pipecron::domain::schedule::Schedule;
+use pipecron::domain::schedule::{Days, Freeze, Schedule};
 use pipecron::domain::zone::{Change, Zone};
 use pipecron::domain::{
-    AccountName, CatchUp, Entry, EntryName, OnDoubt, Overlap, Policy, Reason, Retry, RunRequest,
-    Tick, TickState, Timestamp, rfc3339,
+    AccountName, CatchUp, Entry, EntryName, OnDoubt, Origin, Overlap, Policy, Reason, Retry,
+    RunRequest, Tick, TickState, Timestamp, rfc3339,
 };
 use pipecron::ledger::{HistoryQuery, Ledger, MemoryLedger};
 use pipecron::os::Clock;
@@ -148,9 +148,10 @@ fn entry_of(
         Zone::utc()
     };
     let patterns: &[&str] = &[cron];
+    let schedule = Schedule::parse(patterns, Arc::new(zone)).unwrap();
     Entry {
         name: EntryName::parse(&format!("e{number}")).unwrap(),
-        schedule: Some(Schedule::parse(patterns, Arc::new(zone)).unwrap()),
+        schedule: Some(schedule.with_days(days_of(number, epoch))),
         account: AccountName::parse(&format!("a{}", dice.below(accounts))).unwrap(),
         request: RunRequest {
             project_id: "project".to_owned(),
@@ -195,6 +196,27 @@ fn entry_of(
         templates: None,
     }
 }
+
+/// Every third entry or so is frozen for a while. Drawn from what was drawn before, so that no world changes.
+fn days_of(number: u64, epoch: Timestamp) -> Days {
+    let minute = epoch.timestamp() / 60 + i64::try_from(number).unwrap();
+    if minute % 3 > 0 {
+        return Days::default();
+    }
+    let from = epoch + TimeDelta::minutes(30 + minute % 120);
+    let freeze = Freeze {
+        from,
+        until: from + TimeDelta::minutes(20 + minute % 90),
+        why: FROZEN.to_owned(),
+    };
+    Days {
+        freezes: [freeze].into(),
+        ..Days::default()
+    }
+}
+
+/// Why an entry of a world is frozen.
+const FROZEN: &str = "freeze of the world";
 
 fn account_of(dice: &mut Dice, name: AccountName) -> Account {
     Account {
@@ -604,10 +626,32 @@ impl World {
         }
     }
 
+    /// What was due within a freeze is excluded, and nothing else.
+    fn judge_freezes(&self, entry: &Entry, schedule: &Schedule, ticks: &[Tick]) {
+        let of_entry = ticks
+            .iter()
+            .filter(|tick| tick.entry == entry.name && tick.origin == Origin::Scheduled);
+        for tick in of_entry {
+            let mut freezes = schedule.days().freezes.iter();
+            let is_frozen = freezes.any(|freeze| (freeze.from..=freeze.until).contains(&tick.due));
+            let is_excluded = matches!(
+                tick.state,
+                TickState::Ended {
+                    reason: Reason::Excluded,
+                    ..
+                }
+            );
+            if is_frozen != is_excluded {
+                self.checks.fail(format!("{} is {}", tick.id, tick.note));
+            }
+        }
+    }
+
     /// In the hours after, no due time is passed over.
     fn judge_due_times(&self, ticks: &[Tick], from: Timestamp, until: Timestamp) {
         for entry in self.config.entries.values() {
             let schedule = entry.schedule.as_ref().unwrap();
+            self.judge_freezes(entry, schedule, ticks);
             let mut due = schedule.next_after(from);
             while let Some(at) = due.filter(|at| *at <= until) {
                 let has_tick = ticks

@@ -132,6 +132,23 @@ impl LocalTimes {
             })
     }
 
+    /// Whether every minute of a day that is named is.
+    pub(super) fn is_whole_day(&self) -> bool {
+        self.hours == (1 << 24) - 1 && self.minutes == (1 << 60) - 1 && self.seconds != 0
+    }
+
+    /// The same times of the day, on every day.
+    pub(super) fn on_every_day(&self) -> Self {
+        Self {
+            seconds: self.seconds,
+            minutes: self.minutes,
+            hours: self.hours,
+            days: !1,
+            months: 0x1ffe,
+            ..Self::NONE
+        }
+    }
+
     /// Matching days among the days `from..to`.
     fn count_days(&self, from: i64, to: i64) -> u64 {
         let (mut month, date) = Month::of(from);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::just_before;
-use crate::domain::schedule::Schedule;
+use crate::domain::calendar::Calendar;
+use crate::domain::schedule::{Days, Schedule};
 use crate::domain::{Entry, EntryName, Timestamp};
 
 /// How many ticks of these entries are due in (`from`, `until`].
@@ -74,10 +75,27 @@ pub fn diff<'a>(
 }
 
 fn changed_keys(old: &Entry, new: &Entry) -> Vec<&'static str> {
-    let print = |entry: &Entry| entry.schedule.as_ref().map(Schedule::fingerprint);
+    let print = |entry: &Entry| {
+        let bare = |schedule: &Schedule| schedule.clone().with_days(Days::default()).fingerprint();
+        entry.schedule.as_ref().map(bare)
+    };
+    let days = |entry: &'_ Entry| entry.schedule.as_ref().map(|of| of.days().clone());
+    let (old_days, new_days) = (days(old).unwrap_or_default(), days(new).unwrap_or_default());
+    let names = |calendars: &[Arc<Calendar>]| -> Vec<String> {
+        calendars.iter().map(|of| of.name().to_owned()).collect()
+    };
+    let only_on = names(&old_days.only_on) != names(&new_days.only_on);
+    let skip_on = names(&old_days.skip_on) != names(&new_days.skip_on);
+    let calendars =
+        (&old_days.only_on, &old_days.skip_on) != (&new_days.only_on, &new_days.skip_on);
     let (was, is) = (&old.request, &new.request);
     [
         ("cron or timezone", print(old) != print(new)),
+        ("only_on", only_on),
+        ("skip_on", skip_on),
+        ("what its calendars say", calendars && !only_on && !skip_on),
+        ("on_excluded", old_days.on_excluded != new_days.on_excluded),
+        ("freezes", old_days.freezes != new_days.freezes),
         ("account", old.account != new.account),
         ("project_id", was.project_id != is.project_id),
         ("pipeline_id", was.pipeline_id != is.pipeline_id),

@@ -1,14 +1,22 @@
-//! Which ticks are due since the mark, which of them run, and which are dropped.
+//! Which ticks are due since the mark, which of them run, which are excluded, and which are dropped.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 
 use super::doubt::look_before_first_send;
 use super::{Room, end, just_after, just_before, making, mark_at, new_tick, send_or_wait};
-use crate::domain::schedule::{Count, Schedule};
+use crate::domain::schedule::{Count, Exclusion, Schedule};
 use crate::domain::{
-    CatchUp, Change, Entry, EntryState, Mark, MarkChange, Missed, ON_TIME, Origin, Plan, Reason,
-    TickId, TickState, Timestamp, rfc3339,
+    CatchUp, Change, Entry, EntryState, Mark, MarkChange, Missed, ON_TIME, Origin, Plan,
+    RECENT_DAYS, Reason, TickId, TickState, Timestamp, rfc3339,
 };
+
+/// More ticks than this that are excluded together are one row.
+const EXCLUDED_ROWS_MAX: u64 = 10;
+/// So many of their reasons are named.
+const WHYS_MAX: usize = 3;
 
 /// Opens the ticks that came due since the mark, as far as `deadline` and `catch_up` let them, and drops the others.
 pub(super) fn open_due(
@@ -30,13 +38,19 @@ pub(super) fn open_due(
         .not_before
         .map_or(since, |begin| since.max(just_before(begin)));
     let until = entry.not_after.map_or(now, |end| now.min(end));
-    if since >= until || schedule.next_after(since).is_none_or(|first| first > until) {
+    if since >= until {
+        return;
+    }
+    let excluded = schedule.exclusions(since, until);
+    if excluded.is_empty() && schedule.next_after(since).is_none_or(|first| first > until) {
         return;
     }
     plan.mark = MarkChange::Set(mark_at(now, schedule));
-    let kept = kept_ticks(now, entry, schedule, since, until, state);
+    exclude(now, entry, schedule, &excluded, state, plan);
+    let decided = decided(now, entry, schedule, since, until, state, plan);
+    let kept = kept_ticks(now, entry, schedule, since, until, &decided);
     let dropped_until = kept.first().map_or(until, |first| just_before(*first));
-    if let Some(missed) = dropped(schedule, since, dropped_until, state) {
+    if let Some(missed) = dropped(schedule, since, dropped_until, &decided) {
         plan.changes.push(missed_row(now, entry, missed));
     }
     for due in kept {
@@ -47,6 +61,8 @@ pub(super) fn open_due(
             TickId::scheduled(&entry.name, due),
             Origin::Scheduled,
         );
+        let moved = schedule.stands_for(due);
+        tick.moved_from = moved.into_iter().map(|(_, named)| named).collect();
         if let Err(why) = making::make(entry, state.last_success.as_ref(), &[], &mut tick) {
             // Checked when it was loaded, but for another instant.
             end(now, tick, Reason::Refused, why, plan);
@@ -64,8 +80,124 @@ pub(super) fn open_due(
                 "due while the daemon was away; caught up, after a look whether it ran".to_owned();
             look_before_first_send(now, state, tick, note, room, plan);
         } else {
-            send_or_wait(now, entry, state, tick, Some("due"), room, plan);
+            let why = match schedule.moved_from(due) {
+                Some(moved) => format!("due, {moved}"),
+                None => "due".to_owned(),
+            };
+            send_or_wait(now, entry, state, tick, Some(&why), room, plan);
         }
+    }
+}
+
+/// Due times that are not to be opened now: those for which there is a row, those that somebody wants skipped, which end
+/// here, and those whose instant was decided before a calendar moved it here.
+fn decided<'s>(
+    now: Timestamp,
+    entry: &Entry,
+    schedule: &Schedule,
+    since: Timestamp,
+    until: Timestamp,
+    state: &'s EntryState,
+    plan: &mut Plan,
+) -> Cow<'s, BTreeSet<Timestamp>> {
+    let mut decided = Cow::Borrowed(&state.decided);
+    for (due, skip) in state.skips.range(just_after(since)..=until) {
+        if schedule.last_until(*due) == Some(*due) && !decided.contains(due) {
+            plan.changes
+                .push(excluded_row(now, entry, schedule, *due, skip.to_string()));
+            decided.to_mut().insert(*due);
+        }
+    }
+    if !state.recent.is_empty() {
+        // Nothing is moved further than that, so what comes later was never decided under another day.
+        let until = until.min(since.checked_add_signed(RECENT_DAYS).unwrap_or(until));
+        for due in schedule.between(since, until) {
+            let is_named = schedule.named_until(due) == Some(due);
+            let spent = |instant: &Timestamp| state.recent.contains(instant);
+            let moved = schedule.stands_for(due);
+            if moved.iter().all(|(_, named)| spent(named)) && (!is_named || spent(&due)) {
+                decided.to_mut().insert(due);
+            }
+        }
+    }
+    decided
+}
+
+/// Ends what calendars and freezes exclude: a row for each, or one for all if they are many.
+fn exclude(
+    now: Timestamp,
+    entry: &Entry,
+    schedule: &Schedule,
+    excluded: &[Exclusion],
+    state: &EntryState,
+    plan: &mut Plan,
+) {
+    let (Some(first), Some(last)) = (excluded.first(), excluded.last()) else {
+        return;
+    };
+    let count = |sum: u64, of: &Exclusion| sum.saturating_add(of.count.number());
+    let count = excluded.iter().fold(0, count);
+    if count <= EXCLUDED_ROWS_MAX {
+        for exclusion in excluded {
+            for due in schedule.excluded_instants(exclusion, usize::MAX) {
+                if !state.decided.contains(&due) {
+                    let row = excluded_row(now, entry, schedule, due, exclusion.why.clone());
+                    plan.changes.push(row);
+                }
+            }
+        }
+        return;
+    }
+    let missed = Missed {
+        count,
+        at_least: excluded
+            .iter()
+            .any(|of| matches!(of.count, Count::AtLeast(_))),
+        from: first.first,
+        to: last.last,
+    };
+    let mut whys: Vec<&str> = excluded.iter().map(|of| of.why.as_str()).collect();
+    whys.dedup();
+    let more = whys.len().saturating_sub(WHYS_MAX);
+    whys.truncate(WHYS_MAX);
+    let mut row = missed_row(now, entry, missed);
+    row.tick.note = format!(
+        "{}, due {} to {}: {}{}",
+        how_many(missed, "excluded"),
+        rfc3339(missed.from),
+        rfc3339(missed.to),
+        whys.join("; "),
+        match more {
+            0 => String::new(),
+            more => format!("; and {more} more reasons"),
+        }
+    );
+    row.tick.state = TickState::Ended {
+        reason: Reason::Excluded,
+        at: now,
+    };
+    plan.changes.push(row);
+}
+
+fn excluded_row(
+    now: Timestamp,
+    entry: &Entry,
+    schedule: &Schedule,
+    due: Timestamp,
+    why: String,
+) -> Change {
+    let id = TickId::scheduled(&entry.name, due);
+    let mut tick = new_tick(now, entry, due, id, Origin::Scheduled);
+    let moved = schedule.stands_for(due);
+    tick.moved_from = moved.into_iter().map(|(_, named)| named).collect();
+    tick.note = format!("excluded: {why}");
+    tick.state = TickState::Ended {
+        reason: Reason::Excluded,
+        at: now,
+    };
+    Change {
+        tick,
+        attempt: None,
     }
 }
 
@@ -76,7 +208,7 @@ fn kept_ticks(
     schedule: &Schedule,
     since: Timestamp,
     until: Timestamp,
-    state: &EntryState,
+    decided: &BTreeSet<Timestamp>,
 ) -> Vec<Timestamp> {
     let in_time =
         TimeDelta::from_std(entry.deadline).map_or(since, |deadline| since.max(now - deadline));
@@ -89,9 +221,9 @@ fn kept_ticks(
             usize::try_from(entry.catch_up_max.max(1)).unwrap_or(usize::MAX),
         ),
     };
-    let decided = state.decided.range(..=until).count();
-    let mut ticks = schedule.latest(from, until, count.saturating_add(decided));
-    ticks.retain(|due| !state.decided.contains(due));
+    let known = decided.range(..=until).count();
+    let mut ticks = schedule.latest(from, until, count.saturating_add(known));
+    ticks.retain(|due| !decided.contains(due));
     ticks.split_off(ticks.len().saturating_sub(count))
 }
 
@@ -100,9 +232,9 @@ fn dropped(
     schedule: &Schedule,
     since: Timestamp,
     until: Timestamp,
-    state: &EntryState,
+    decided: &BTreeSet<Timestamp>,
 ) -> Option<Missed> {
-    let undecided = |due: &Timestamp| !state.decided.contains(due);
+    let undecided = |due: &Timestamp| !decided.contains(due);
     let mut first = schedule.next_after(since)?;
     while !undecided(&first) {
         first = schedule.next_after(first)?;
@@ -115,7 +247,7 @@ fn dropped(
         return None;
     }
     let all = schedule.count_between(just_before(first), last);
-    let known = state.decided.range(first..=last).count();
+    let known = decided.range(first..=last).count();
     let count = all
         .number()
         .saturating_sub(u64::try_from(known).unwrap_or(u64::MAX))
@@ -128,6 +260,15 @@ fn dropped(
     })
 }
 
+/// `missed 12 ticks`.
+fn how_many(missed: Missed, what: &str) -> String {
+    match (missed.count, missed.at_least) {
+        (1, false) => format!("{what} 1 tick"),
+        (count, true) => format!("{what} at least {count} ticks"),
+        (count, false) => format!("{what} {count} ticks"),
+    }
+}
+
 fn missed_row(now: Timestamp, entry: &Entry, missed: Missed) -> Change {
     let mut tick = new_tick(
         now,
@@ -136,11 +277,11 @@ fn missed_row(now: Timestamp, entry: &Entry, missed: Missed) -> Change {
         TickId::missed(&entry.name, missed.to, now),
         Origin::Missed,
     );
+    let what = how_many(missed, "missed");
     tick.note = match (missed.count, missed.at_least) {
-        (1, false) => format!("missed 1 tick, due {}", rfc3339(missed.to)),
-        (count, at_least) => format!(
-            "missed {}{count} ticks, due {} to {}",
-            if at_least { "at least " } else { "" },
+        (1, false) => format!("{what}, due {}", rfc3339(missed.to)),
+        _ => format!(
+            "{what}, due {} to {}",
             rfc3339(missed.from),
             rfc3339(missed.to)
         ),
@@ -161,7 +302,7 @@ pub(super) fn next_look(now: Timestamp, entry: &Entry, schedule: &Schedule) -> O
     let from = entry
         .not_before
         .map_or(now, |begin| now.max(just_before(begin)));
-    let next = schedule.next_after(from);
+    let next = schedule.look_after(from);
     match (next, entry.not_after.map(just_after)) {
         (Some(next), Some(closed)) => Some(next.min(closed)),
         (next, closed) => next.or(closed),

@@ -190,7 +190,7 @@ impl Room {
         let since = chrono::TimeDelta::from_std(span)
             .ok()
             .and_then(|span| now.checked_sub_signed(span))?;
-        let Count::Exactly(due) = schedule.count_between(since, now) else {
+        let Count::Exactly(due) = schedule.count_possible(since, now) else {
             return None;
         };
         let caught_up = match entry.catch_up {

@@ -8,9 +8,11 @@ use crate::domain::schedule::Schedule;
 use crate::domain::sighting::{Look, RunStatus, SeenRun, Sighting};
 use crate::domain::zone::Zone;
 use crate::domain::{
-    AccountName, AnswerKind, CatchUp, EntryName, OnDoubt, PipelineAt, Policy, Retry, RunRequest,
+    AccountName, AnswerKind, CatchUp, EntryName, OnDoubt, PipelineAt, Policy, RECENT_DAYS, Retry,
+    RunRequest, Skip,
 };
 
+mod calendars;
 mod limits;
 mod time;
 
@@ -35,6 +37,8 @@ struct World {
     in_turn: Vec<TickId>,
     /// What the ledger knows of other entries.
     others: Vec<Tick>,
+    /// What is marked to be skipped.
+    skips: Vec<Skip>,
     room: Room,
     wake_at: Option<Timestamp>,
 }
@@ -96,6 +100,7 @@ impl World {
             probes: Vec::new(),
             in_turn: Vec::new(),
             others: Vec::new(),
+            skips: Vec::new(),
             room: Room {
                 slots: 64,
                 ..Room::default()
@@ -137,6 +142,11 @@ impl World {
                 .map(|tick| tick.due)
                 .filter(|due| *due > since)
                 .collect(),
+            recent: self.recent(since),
+            skips: (self.skips.iter())
+                .filter(|skip| skip.due > since)
+                .map(|skip| (skip.due, skip.clone()))
+                .collect(),
             others: self.others.clone(),
             taken: self.taken(),
             last_success: self
@@ -146,6 +156,18 @@ impl World {
                 .max_by_key(|success| success.due),
             known_numbers: BTreeMap::new(),
         }
+    }
+
+    fn recent(&self, until: Timestamp) -> BTreeSet<Timestamp> {
+        if !self.mark.as_ref().is_some_and(Mark::moves) {
+            return BTreeSet::new();
+        }
+        let known = self.ticks.iter().filter(|tick| {
+            tick.origin == Origin::Scheduled && tick.due <= until && tick.due > until - RECENT_DAYS
+        });
+        known
+            .flat_map(|tick| tick.moved_from.iter().copied().chain([tick.due]))
+            .collect()
     }
 
     fn taken(&self) -> BTreeMap<AccountName, u32> {

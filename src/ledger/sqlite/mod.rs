@@ -15,7 +15,7 @@ use rusqlite::{Connection, InterruptHandle, MAIN_DB, OpenFlags, params};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::SourceFile;
-use crate::domain::{EntryName, EntryState, LastSuccess, Plan, Tick, TickId, Timestamp};
+use crate::domain::{EntryName, EntryState, LastSuccess, Plan, Skip, Tick, TickId, Timestamp};
 use crate::os::Clock;
 
 use super::{Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, PRUNE_ROWS_MAX, Story};
@@ -345,6 +345,25 @@ impl Ledger for SqliteLedger {
 
     async fn last_success(&self, entry: EntryName) -> Result<Option<LastSuccess>, LedgerError> {
         self.read(move |conn| rows::last_success(conn, &entry))
+            .await
+    }
+
+    async fn put_skips(&self, entry: EntryName, skips: Vec<Skip>) -> Result<(), LedgerError> {
+        self.write(writer::Message::Chore, move |conn, _| {
+            rows::put_skips(conn, &entry, &skips)
+        })
+        .await
+    }
+
+    async fn drop_skips(&self, entry: EntryName, dues: Vec<Timestamp>) -> Result<u64, LedgerError> {
+        self.write(writer::Message::Chore, move |conn, _| {
+            rows::drop_skips(conn, &entry, &dues)
+        })
+        .await
+    }
+
+    async fn skips(&self, after: Timestamp) -> Result<Vec<(EntryName, Skip)>, LedgerError> {
+        self.read(move |conn| rows::coming_skips(conn, None, rows::nanos(after)))
             .await
     }
 

@@ -1,6 +1,6 @@
 //! Rows to words and back: the only file that knows the columns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
 use rusqlite::types::FromSql;
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::config::SourceFile;
 use crate::domain::{
     AccountName, Answer, Attempt, Change, EntryName, EntryState, LastSuccess, Mark, MarkChange,
-    Origin, Plan, Reason, Run, Tick, TickId, TickState, Timestamp,
+    Origin, Plan, Reason, Run, Skip, Tick, TickId, TickState, Timestamp,
 };
 
 use super::super::rule::{self, Effect, Stored, Wanted};
@@ -22,7 +22,7 @@ type Result<T> = std::result::Result<T, RowError>;
 
 /// The columns that `tick` reads, in its order.
 const COLUMNS: &str = "t.id, t.entry, t.due, t.origin, t.opened_at, t.account, t.request, t.policy, t.deadline, \
-     t.state, t.state_at, t.reason, t.attempts, t.refusals, t.holds, t.doubt, t.missed, t.note, \
+     t.state, t.state_at, t.reason, t.attempts, t.refusals, t.holds, t.doubt, t.missed, t.moved_from, t.note, \
      r.run_id, r.queue_id, r.started_at, r.number, r.outcome, r.ended_at, r.failed_stage, r.overdue, r.watched";
 
 /// Where they are.
@@ -81,6 +81,13 @@ fn state(conn: &Connection, now: Timestamp, entry: &EntryName) -> Result<EntrySt
     state.decided = decided
         .map(|due| due.map(instant))
         .collect::<rusqlite::Result<_>>()?;
+    state.skips = coming_skips(conn, Some(entry), after)?
+        .into_iter()
+        .map(|(_, skip)| (skip.due, skip))
+        .collect();
+    if state.mark.as_ref().is_some_and(Mark::moves) {
+        state.recent = recent(conn, entry, after)?;
+    }
     add_others(conn, entry, &mut state)?;
     Ok(state)
 }
@@ -98,6 +105,81 @@ pub(super) fn last_success(conn: &Connection, entry: &EntryName) -> Result<Optio
         })
         .optional()?;
     Ok(found)
+}
+
+/// What was decided in the last days up to `until`, also by the instants that the rows stand for.
+fn recent(conn: &Connection, entry: &EntryName, until: i64) -> Result<BTreeSet<Timestamp>> {
+    let since = nanos(rule::recent_since(instant(until)));
+    let mut statement = conn.prepare_cached(
+        "SELECT due, moved_from FROM ticks WHERE entry = ?1 AND due BETWEEN ?2 AND ?3 AND origin = 'scheduled'",
+    )?;
+    let mut rows = statement.query(params![entry.as_str(), since, until])?;
+    let mut recent = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        recent.insert(instant(row.get(0)?));
+        recent.extend(instants(entry.as_str(), row.get(1)?)?);
+    }
+    Ok(recent)
+}
+
+/// The marks for ticks due later than `after`, of one entry or of all.
+pub(super) fn coming_skips(
+    conn: &Connection,
+    entry: Option<&EntryName>,
+    after: i64,
+) -> Result<Vec<(EntryName, Skip)>> {
+    let of = match entry {
+        Some(_) => "entry = ?1 AND",
+        None => "?1 IS NULL AND",
+    };
+    let sql = format!(
+        "SELECT entry, due, asked_by, asked_at, reason FROM skips WHERE {of} due > ?2 ORDER BY entry, due"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![entry.map(EntryName::as_str), after])?;
+    let mut skips = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut cells = Cells::new(row);
+        let entry = entry_name(&cells.next::<String>()?)?;
+        let skip = Skip {
+            due: instant(cells.next()?),
+            by: cells.next()?,
+            asked_at: instant(cells.next()?),
+            reason: cells.next()?,
+        };
+        skips.push((entry, skip));
+    }
+    Ok(skips)
+}
+
+/// Marks ticks to be skipped.
+pub(super) fn put_skips(conn: &Connection, entry: &EntryName, skips: &[Skip]) -> Result<()> {
+    for skip in skips {
+        conn.prepare_cached(
+            "INSERT INTO skips (entry, due, asked_by, asked_at, reason) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (entry, due) DO UPDATE SET asked_by = excluded.asked_by, asked_at = excluded.asked_at, \
+             reason = excluded.reason",
+        )?
+        .execute(params![
+            entry.as_str(),
+            nanos(skip.due),
+            skip.by,
+            nanos(skip.asked_at),
+            skip.reason
+        ])?;
+    }
+    Ok(())
+}
+
+/// Takes such marks back; gives how many were there.
+pub(super) fn drop_skips(conn: &Connection, entry: &EntryName, dues: &[Timestamp]) -> Result<u64> {
+    let mut dropped = 0;
+    for due in dues {
+        dropped += conn
+            .prepare_cached("DELETE FROM skips WHERE entry = ?1 AND due = ?2")?
+            .execute(params![entry.as_str(), nanos(*due)])?;
+    }
+    Ok(dropped as u64)
 }
 
 /// What of the other entries a decision about this one is told.
@@ -238,9 +320,9 @@ fn open(conn: &Connection, tick: &Tick) -> Result<i64> {
     let inserted = conn
         .prepare_cached(
             "INSERT INTO ticks (id, entry, due, origin, opened_at, account, request, policy, deadline, state, \
-             state_at, reason, attempts, refusals, holds, doubt, missed, note, project_id, pipeline_id, alive, place) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-             ?22)",
+             state_at, reason, attempts, refusals, holds, doubt, missed, note, project_id, pipeline_id, alive, place, \
+             moved_from) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
+             ?22, ?23)",
         )?
         .insert(params![
             tick.id.as_str(),
@@ -265,6 +347,7 @@ fn open(conn: &Connection, tick: &Tick) -> Result<i64> {
             tick.request.pipeline_id,
             is_alive(tick),
             tick.holds_place(),
+            moved_from(tick)?,
         ]);
     inserted.map_err(|error| match error.sqlite_extended_error_code() {
         // The index on (entry, due) says no: the same tick under another id.
@@ -303,6 +386,21 @@ fn update(conn: &Connection, seq: i64, tick: &Tick) -> Result<()> {
         tick.holds_place(),
     ])?;
     Ok(())
+}
+
+/// The instants that it stands for, as they are stored.
+fn moved_from(tick: &Tick) -> Result<Option<String>> {
+    let instants: Vec<i64> = tick.moved_from.iter().copied().map(nanos).collect();
+    let some = (!instants.is_empty()).then_some(&instants);
+    some.map(json).transpose()
+}
+
+fn instants(what: &str, text: Option<String>) -> Result<Vec<Timestamp>> {
+    let Some(text) = text else {
+        return Ok(Vec::new());
+    };
+    let instants: Vec<i64> = from_json(what, &text)?;
+    Ok(instants.into_iter().map(instant).collect())
 }
 
 /// Whether a decision about its entry has to be told of it.
@@ -455,6 +553,8 @@ pub(super) fn story(conn: &Connection, id: &TickId) -> Result<Option<Story>> {
 /// Forgets up to `rows_max` ticks that were due and ended before `before`; gives how many.
 pub(super) fn prune(conn: &Connection, before: Timestamp, rows_max: u32) -> Result<u64> {
     // A row that ended long ago by a clock that was set back since may still be due: it stands in for "opened once".
+    conn.prepare_cached("DELETE FROM skips WHERE due < ?1")?
+        .execute([nanos(before)])?;
     let forgotten = conn
         .prepare_cached(
             "DELETE FROM ticks WHERE seq IN (SELECT seq FROM ticks \
@@ -563,6 +663,7 @@ fn tick(row: &Row<'_>) -> Result<Tick> {
             .next::<Option<String>>()?
             .map(|text| from_json(&id, &text))
             .transpose()?,
+        moved_from: instants(&id, cells.next()?)?,
         note: cells.next()?,
         run: run(&mut cells)?,
         id: TickId::from_text(&id),

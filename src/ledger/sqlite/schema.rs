@@ -133,8 +133,21 @@ CREATE INDEX ticks_placed ON ticks (account) WHERE place = 1;
 CREATE INDEX ticks_at_pipeline ON ticks (pipeline_id, due);
 ";
 
-/// What templates may say of an entry, longer than the history is kept.
+/// Calendars: what was moved from a day off, and what somebody wants skipped. And what templates may say of an entry,
+/// longer than the history is kept.
 const VERSION_3: &str = "
+-- JSON, a list of instants; none if nothing was moved.
+ALTER TABLE ticks ADD COLUMN moved_from TEXT;
+
+CREATE TABLE skips (
+    entry    TEXT NOT NULL,
+    due      INTEGER NOT NULL,
+    asked_by TEXT NOT NULL,
+    asked_at INTEGER NOT NULL,
+    reason   TEXT NOT NULL,
+    PRIMARY KEY (entry, due)
+) WITHOUT ROWID;
+
 -- The newest tick of an entry whose run ended well.
 CREATE TABLE successes (
     entry  TEXT PRIMARY KEY,

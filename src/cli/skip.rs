@@ -1,0 +1,236 @@
+//! `skip`: mark ticks that are to come, so that they end as excluded. Kept in the ledger, so that it survives a restart and
+//! a reload.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::moment::{Moment, Towards, fixed_moment, local, weekday_local};
+use super::{Common, form, load, stdout};
+use crate::config::shown;
+use crate::domain::schedule::Schedule;
+use crate::domain::{Entry, SKIPS_MAX, Skip, Timestamp, rfc3339};
+use crate::ledger::{Ledger, LedgerError, sqlite::SqliteLedger};
+use crate::os::{self, Clock};
+
+/// Arguments of `skip`.
+#[derive(Debug, clap::Args)]
+#[command(
+    group = clap::ArgGroup::new("which").required(true),
+    after_help = "Exit codes: 0 the marks are kept, or taken back; 1 nothing was changed."
+)]
+pub(super) struct Options {
+    /// The entry
+    #[arg(value_name = "ENTRY")]
+    entry: String,
+    /// Skip the coming tick
+    #[arg(long, group = "which")]
+    next: bool,
+    /// How many of the coming ticks
+    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 1, requires = "next", value_parser = clap::value_parser!(u32).range(1..=100))]
+    count: u32,
+    /// Skip the tick that is due then: an instant (2026-11-24T18:00:00Z), or a date and time (2026-11-25T02:00) in the
+    /// entry's zone
+    #[arg(long, value_name = "T", value_parser = fixed_moment, allow_hyphen_values = true, group = "which")]
+    at: Option<Moment>,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT", conflicts_with = "undo", value_parser = reason)]
+    reason: Option<String>,
+    /// Take the marks back: the tick runs after all. With --next those of the ticks that come first
+    #[arg(long)]
+    undo: bool,
+    /// Print JSON: one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Longest reason, in characters.
+const REASON_CHARS_MAX: usize = 200;
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        0..=REASON_CHARS_MAX => Ok(text.to_owned()),
+        count => Err(format!(
+            "it has {count} characters, and {REASON_CHARS_MAX} are possible"
+        )),
+    }
+}
+
+pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
+    let clock = Clock::system();
+    let config = load::config_or_problems(common, &clock)?;
+    let entry = load::entry(&config, &options.entry)?;
+    let Some(schedule) = entry.schedule.as_ref().filter(|_| entry.enabled) else {
+        let why = match entry.enabled {
+            true => "starts by hand alone (@manually)",
+            false => "is not enabled",
+        };
+        bail!(
+            "the entry {} {why}, so there is no tick to come",
+            entry.name
+        );
+    };
+    let now = clock.now();
+    let path = load::ledger_path(common)?;
+    let ledger = match SqliteLedger::open(&path, clock) {
+        Err(LedgerError::Held { pid, .. }) => bail!(
+            "a daemon (process {pid}) runs on this ledger, and this version has no control socket to hand it a skip; \
+             stop the daemon for the moment, or write a freeze into the configuration and reload"
+        ),
+        other => other?,
+    };
+    load::runtime()?.block_on(async {
+        load::claim(&ledger, common.sandbox).await?;
+        let marked: Vec<Skip> = ledger
+            .skips(now)
+            .await?
+            .into_iter()
+            .filter(|(of, _)| *of == entry.name)
+            .map(|(_, skip)| skip)
+            .collect();
+        if options.undo {
+            return undo(&ledger, &entry, schedule, &marked, now, options).await;
+        }
+        let dues = dues(&entry, schedule, &marked, now, options)?;
+        if marked.len() + dues.len() > SKIPS_MAX {
+            bail!(
+                "{} ticks of {} are marked already, and {SKIPS_MAX} are possible; `enabled: false` switches an entry off",
+                marked.len(),
+                entry.name
+            );
+        }
+        let skip = |due| Skip {
+            due,
+            by: os::who(),
+            asked_at: now,
+            reason: options.reason.clone().unwrap_or_default(),
+        };
+        let skips: Vec<Skip> = dues.into_iter().map(skip).collect();
+        ledger.put_skips(entry.name.clone(), skips.clone()).await?;
+        print(&entry, schedule, &skips, "will be skipped", options)
+    })
+}
+
+/// The due times to mark.
+fn dues(
+    entry: &Entry,
+    schedule: &Schedule,
+    marked: &[Skip],
+    now: Timestamp,
+    options: &Options,
+) -> anyhow::Result<Vec<Timestamp>> {
+    let end = entry.not_after.unwrap_or(Timestamp::MAX_UTC);
+    let begin = entry
+        .not_before
+        .map_or(now, |begin| now.max(begin - TimeDelta::seconds(1)));
+    if let Some(at) = options.at {
+        let at = at.instant(schedule.zone(), now, Towards::Future);
+        let next = schedule.next_after(begin.max(at - TimeDelta::seconds(1)));
+        if next == Some(at) && at > now && at <= end {
+            return Ok(vec![at]);
+        }
+        let hint = match next.filter(|next| *next <= end) {
+            Some(next) => format!("the next one is due {}", rfc3339(next)),
+            None => "there is none after it".to_owned(),
+        };
+        bail!(
+            "no tick of {} is to come at {}; {hint}",
+            entry.name,
+            rfc3339(at)
+        );
+    }
+    let is_marked = |due: &Timestamp| marked.iter().any(|skip| skip.due == *due);
+    let count = usize::try_from(options.count).unwrap_or(1);
+    let dues: Vec<Timestamp> = schedule
+        .between(begin, end)
+        .filter(|due| !is_marked(due))
+        .take(count)
+        .collect();
+    if dues.len() < count {
+        bail!(
+            "{} has {} more to come, and {count} were to be skipped",
+            entry.name,
+            super::count(dues.len(), "tick")
+        );
+    }
+    Ok(dues)
+}
+
+async fn undo(
+    ledger: &SqliteLedger,
+    entry: &Entry,
+    schedule: &Schedule,
+    marked: &[Skip],
+    now: Timestamp,
+    options: &Options,
+) -> anyhow::Result<ExitCode> {
+    let back: Vec<Skip> = match options.at {
+        Some(at) => {
+            let at = at.instant(schedule.zone(), now, Towards::Future);
+            let of = marked.iter().filter(|skip| skip.due == at);
+            of.cloned().collect()
+        }
+        None => {
+            let count = usize::try_from(options.count).unwrap_or(1);
+            marked.iter().take(count).cloned().collect()
+        }
+    };
+    if back.is_empty() {
+        bail!(
+            "no such tick of {} is marked to be skipped; marked are {}",
+            entry.name,
+            match marked {
+                [] => "none".to_owned(),
+                some => some
+                    .iter()
+                    .map(|skip| rfc3339(skip.due))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            }
+        );
+    }
+    let dues = back.iter().map(|skip| skip.due).collect();
+    ledger.drop_skips(entry.name.clone(), dues).await?;
+    print(entry, schedule, &back, "runs after all", options)
+}
+
+fn print(
+    entry: &Entry,
+    schedule: &Schedule,
+    skips: &[Skip],
+    what: &str,
+    options: &Options,
+) -> anyhow::Result<ExitCode> {
+    let mut out = stdout(form(options.json));
+    let zone = schedule.zone();
+    for skip in skips {
+        if options.json {
+            let object = json!({
+                "entry": entry.name,
+                "due": rfc3339(skip.due),
+                "local": local(zone, skip.due),
+                "timezone": zone.name(),
+                "skipped": !options.undo,
+                "by": skip.by,
+                "asked_at": rfc3339(skip.asked_at),
+                "reason": skip.reason,
+            });
+            writeln!(out, "{object}")?;
+        } else {
+            writeln!(
+                out,
+                "{}  {} {}  {}  {what}: {}",
+                entry.name,
+                weekday_local(zone, skip.due),
+                zone.name(),
+                rfc3339(skip.due),
+                shown(&skip.to_string())
+            )?;
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

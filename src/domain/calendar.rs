@@ -1,0 +1,271 @@
+//! Calendars: which days are working days, and which rule says that one is not.
+//!
+//! A calendar answers for a date, whatever the zone: the date on the wall clock of whoever asks. Its rules, the strongest
+//! first:
+//!
+//! 1. `workdays`: a day that is listed there is a working day, also on a weekend or within a holiday (China's shifted
+//!    working days).
+//! 2. `holidays`, the events of its iCalendar files, and `patterns`: days off, by date.
+//! 3. `weekend`: days off, by day of the week. Without the key a calendar has no weekend: a list of freeze days says nothing
+//!    of Sundays.
+//! 4. A calendar that has `workdays` and no rule for days off has these working days and no others.
+//!
+//! What this module refuses to do: read files or texts, or know instants.
+
+use std::fmt;
+
+use chrono::{Datelike, NaiveDate};
+
+use super::cron::CronPattern;
+
+/// Days that follow each other, both ends included.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    /// The first day.
+    pub first: NaiveDate,
+    /// The last day.
+    pub last: NaiveDate,
+    /// What it is called, if anything.
+    pub label: String,
+}
+
+/// `2027-05-01`, or `2027-02-05..2027-02-11`.
+impl fmt::Display for Span {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.first)?;
+        if self.last > self.first {
+            write!(out, "..{}", self.last)?;
+        }
+        Ok(())
+    }
+}
+
+/// Spans in order, so that a date is found quickly although they may overlap.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Spans {
+    spans: Box<[Span]>,
+    /// The last day of all spans up to each.
+    reach: Box<[NaiveDate]>,
+}
+
+impl Spans {
+    fn new(mut spans: Vec<Span>) -> Self {
+        spans.sort();
+        spans.dedup();
+        let mut furthest = NaiveDate::MIN;
+        let reach = spans.iter().map(|span| {
+            furthest = furthest.max(span.last);
+            furthest
+        });
+        let reach = reach.collect();
+        Self {
+            spans: spans.into(),
+            reach,
+        }
+    }
+
+    /// The span that holds the day; of several the one that began last.
+    fn find(&self, day: NaiveDate) -> Option<&Span> {
+        let begun = self.spans.partition_point(|span| span.first <= day);
+        let begun = self.spans.iter().zip(&self.reach).take(begun).rev();
+        begun
+            .take_while(|(_, reach)| **reach >= day)
+            .map(|(span, _)| span)
+            .find(|span| span.last >= day)
+    }
+
+    fn last(&self) -> Option<NaiveDate> {
+        self.reach.last().copied()
+    }
+}
+
+/// A calendar, read and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Calendar {
+    name: String,
+    /// Bits by day of the week, Sunday is 0.
+    weekend: u8,
+    holidays: Spans,
+    events: Spans,
+    workdays: Spans,
+    patterns: Box<[(String, CronPattern)]>,
+}
+
+/// What a calendar is made of.
+#[derive(Debug, Clone, Default)]
+pub struct CalendarParts {
+    /// Days off by day of the week: bits, Sunday is 0.
+    pub weekend: u8,
+    /// Days off.
+    pub holidays: Vec<Span>,
+    /// Days off of iCalendar files, each with the event's summary.
+    pub events: Vec<Span>,
+    /// Working days, whatever else is said of them.
+    pub workdays: Vec<Span>,
+    /// Days off: every day that a pattern names.
+    pub patterns: Vec<(String, CronPattern)>,
+}
+
+/// Why a day is no working day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DayOff<'c> {
+    /// It is one of the weekend.
+    Weekend,
+    /// It lies in this holiday.
+    Holiday(&'c Span),
+    /// It lies in this event of an iCalendar file.
+    Event(&'c Span),
+    /// This pattern names it.
+    Pattern(&'c str),
+    /// The calendar lists working days alone, and this is none of them.
+    NotListed,
+}
+
+impl fmt::Display for DayOff<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Weekend => out.write_str("weekend"),
+            Self::Holiday(span) => write!(out, "holiday {span}"),
+            Self::Event(span) if span.label.is_empty() => write!(out, "event {span}"),
+            Self::Event(span) => write!(out, "event \"{}\" {span}", span.label),
+            Self::Pattern(text) => write!(out, "pattern `{text}`"),
+            Self::NotListed => out.write_str("none of its working days"),
+        }
+    }
+}
+
+impl Calendar {
+    /// A calendar of that name.
+    pub fn new(name: &str, parts: CalendarParts) -> Self {
+        Self {
+            name: name.to_owned(),
+            weekend: parts.weekend,
+            holidays: Spans::new(parts.holidays),
+            events: Spans::new(parts.events),
+            workdays: Spans::new(parts.workdays),
+            patterns: parts.patterns.into(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which rule says that the day is no working day; none if it is one.
+    pub fn day_off(&self, day: NaiveDate) -> Option<DayOff<'_>> {
+        if self.workdays.find(day).is_some() {
+            return None;
+        }
+        if let Some(span) = self.holidays.find(day) {
+            return Some(DayOff::Holiday(span));
+        }
+        if let Some(span) = self.events.find(day) {
+            return Some(DayOff::Event(span));
+        }
+        let named = self.patterns.iter();
+        if let Some((text, _)) = named.clone().find(|(_, pattern)| pattern.names_day(day)) {
+            return Some(DayOff::Pattern(text));
+        }
+        if self.weekend & (1 << day.weekday().num_days_from_sunday()) != 0 {
+            return Some(DayOff::Weekend);
+        }
+        self.lists_working_days_alone().then_some(DayOff::NotListed)
+    }
+
+    /// Whether it has `workdays`, and nothing that says which days are off.
+    pub fn lists_working_days_alone(&self) -> bool {
+        let has_days_off = self.weekend != 0
+            || !self.holidays.spans.is_empty()
+            || !self.events.spans.is_empty()
+            || !self.patterns.is_empty();
+        !has_days_off && !self.workdays.spans.is_empty()
+    }
+
+    /// The last day that it lists by date; none if it lists none.
+    pub fn last_date(&self) -> Option<NaiveDate> {
+        let ends = [&self.holidays, &self.events, &self.workdays];
+        ends.into_iter().filter_map(Spans::last).max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(first: &str, last: &str, label: &str) -> Span {
+        Span {
+            first: first.parse().unwrap(),
+            last: last.parse().unwrap(),
+            label: label.to_owned(),
+        }
+    }
+
+    #[test]
+    fn each_rule_says_no_in_its_own_words_and_a_listed_working_day_wins() {
+        let pattern = "* * 24-31 DEC *";
+        let cn = Calendar::new(
+            "cn",
+            CalendarParts {
+                weekend: 0b100_0001,
+                holidays: vec![span("2027-02-05", "2027-02-11", "")],
+                events: vec![
+                    span("2027-10-01", "2027-10-07", "National Day"),
+                    span("2027-10-03", "2027-10-03", ""),
+                ],
+                workdays: vec![span("2027-02-14", "2027-02-14", "")],
+                patterns: vec![(pattern.to_owned(), CronPattern::parse(pattern).unwrap())],
+            },
+        );
+        for (day, said) in [
+            ("2027-02-04", None),
+            ("2027-02-05", Some("holiday 2027-02-05..2027-02-11")),
+            ("2027-02-11", Some("holiday 2027-02-05..2027-02-11")),
+            ("2027-02-12", None),
+            ("2027-02-13", Some("weekend")),
+            ("2027-02-14", None), // a Sunday
+            (
+                "2027-10-02",
+                Some("event \"National Day\" 2027-10-01..2027-10-07"),
+            ),
+            ("2027-10-03", Some("event 2027-10-03")),
+            (
+                "2027-10-04",
+                Some("event \"National Day\" 2027-10-01..2027-10-07"),
+            ),
+            ("2027-10-08", None),
+            ("2027-12-23", None),
+            ("2027-12-24", Some("pattern `* * 24-31 DEC *`")),
+        ] {
+            let off = cn.day_off(day.parse().unwrap());
+            assert_eq!(off.map(|off| off.to_string()).as_deref(), said, "{day}");
+        }
+        assert_eq!(cn.last_date(), Some("2027-10-07".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_list_of_days_off_knows_no_weekend_and_a_list_of_working_days_no_others() {
+        let days = || vec![span("2027-03-01", "2027-03-02", "")];
+        let freeze = CalendarParts {
+            holidays: days(),
+            ..CalendarParts::default()
+        };
+        let freeze = Calendar::new("freeze", freeze);
+        let release = CalendarParts {
+            workdays: days(),
+            ..CalendarParts::default()
+        };
+        let release = Calendar::new("release", release);
+        for (day, freezes, releases) in [
+            ("2027-02-28", false, false), // a Sunday
+            ("2027-03-01", true, true),
+            ("2027-03-03", false, false),
+        ] {
+            let day = day.parse().unwrap();
+            assert_eq!(freeze.day_off(day).is_some(), freezes, "{day}");
+            assert_eq!(release.day_off(day).is_none(), releases, "{day}");
+        }
+        let sunday = "2027-02-28".parse().unwrap();
+        assert_eq!(release.day_off(sunday), Some(DayOff::NotListed));
+    }
+}

@@ -1,0 +1,351 @@
+//! Stories of calendars, freezes, and ticks that somebody wants skipped.
+
+use super::*;
+use crate::domain::calendar::{Calendar, CalendarParts, Span};
+use crate::domain::schedule::{Days, Freeze, OnExcluded};
+
+/// A calendar with these days off; the weekend as bits, Sunday is 0.
+fn calendar(weekend: u8, holidays: &[(&str, &str)]) -> Calendar {
+    let span = |(first, last): &(&str, &str)| Span {
+        first: first.parse().unwrap(),
+        last: last.parse().unwrap(),
+        label: String::new(),
+    };
+    Calendar::new(
+        "cn",
+        CalendarParts {
+            weekend,
+            holidays: holidays.iter().map(span).collect(),
+            ..CalendarParts::default()
+        },
+    )
+}
+
+const WEEKEND: u8 = 0b100_0001;
+
+impl World {
+    /// The entry gets a calendar, as by a reload.
+    fn calendar(&mut self, calendar: Calendar, on_excluded: OnExcluded) -> &mut Self {
+        self.days(Days {
+            only_on: [Arc::new(calendar)].into(),
+            on_excluded,
+            ..Days::default()
+        })
+    }
+
+    fn days(&mut self, days: Days) -> &mut Self {
+        let schedule = self.entry.schedule.take().unwrap();
+        self.entry.schedule = Some(schedule.with_days(days));
+        self
+    }
+
+    /// Every row: the day it was due, its reason or state, its note.
+    fn rows(&self) -> Vec<String> {
+        let row = |tick: &Tick| {
+            let state = match tick.state {
+                TickState::Ended { reason, .. } => reason.name(),
+                TickState::Waiting { .. }
+                | TickState::Sent { .. }
+                | TickState::Doubtful { .. }
+                | TickState::Running { .. } => tick.state.name(),
+            };
+            format!("{} {state}: {}", tick.due.format("%d %H:%M"), tick.note)
+        };
+        self.ticks.iter().map(row).collect()
+    }
+
+    /// Wakes as it asks to, up to then; nothing that was sent stays without an answer.
+    fn wakes_until(&mut self, end: &str) -> &mut Self {
+        while self.wake_at.is_some_and(|wake| wake <= at(end)) {
+            self.wakes();
+            while let Some((id, attempt)) = self.sent.pop() {
+                let plan = settle(self.now, &self.state(), &id, attempt, started("r1"));
+                self.store(plan);
+            }
+        }
+        self.go_to(end)
+    }
+}
+
+#[test]
+fn a_tick_on_a_day_off_ends_as_excluded_with_the_calendars_word() {
+    // A Thursday.
+    let mut world = World::at("2027-02-04T12:00:00Z");
+    world
+        .calendar(
+            calendar(WEEKEND, &[("2027-02-05", "2027-02-05")]),
+            OnExcluded::Skip,
+        )
+        .decide()
+        .wakes_until("2027-02-08T03:00:00Z");
+    assert_eq!(
+        world.rows(),
+        [
+            "05 02:00 excluded: excluded: cn: holiday 2027-02-05",
+            "06 02:00 excluded: excluded: cn: weekend",
+            "07 02:00 excluded: excluded: cn: weekend",
+            "08 02:00 started: run r1 started",
+        ]
+    );
+    // What was excluded is decided: a clock that goes back changes nothing.
+    world.go_to("2027-02-05T01:00:00Z");
+    world.wakes_until("2027-02-07T03:00:00Z");
+    assert_eq!(world.ticks.len(), 4);
+}
+
+#[test]
+fn what_is_excluded_during_a_downtime_is_a_row_and_owes_nothing() {
+    let mut world = World::at("2027-02-04T12:00:00Z").with(|entry| entry.catch_up = CatchUp::All);
+    world.cron("0 * * * *");
+    world
+        .calendar(calendar(WEEKEND, &[]), OnExcluded::Skip)
+        .decide();
+    // The whole Friday was missed, the weekend is excluded, and now it is Sunday.
+    world.go_to("2027-02-07T12:30:00Z");
+    assert_eq!(
+        world.rows(),
+        [
+            "07 12:00 excluded: excluded 37 ticks, due 2027-02-06T00:00:00Z to 2027-02-07T12:00:00Z: cn: weekend",
+            "05 23:00 missed: missed 35 ticks, due 2027-02-04T13:00:00Z to 2027-02-05T23:00:00Z",
+        ]
+    );
+    // It has the form of a row for missed ticks, and takes the place of none.
+    assert_eq!(world.ticks[0].origin, Origin::Missed);
+    assert_eq!(world.ticks[0].missed.unwrap().count, 37);
+    assert!(world.sent.is_empty() && world.state().open.is_empty());
+}
+
+#[test]
+fn a_tick_is_moved_to_the_next_or_previous_working_day() {
+    for (on_excluded, row, from) in [
+        (
+            OnExcluded::Next,
+            "08 02:00 started: run r1 started",
+            "2027-02-06T02:00:00Z",
+        ),
+        (
+            OnExcluded::Previous,
+            "05 02:00 started: run r1 started",
+            "2027-02-06T02:00:00Z",
+        ),
+    ] {
+        let mut world = World::at("2027-02-04T12:00:00Z");
+        world.cron("0 2 6 * *");
+        world
+            .calendar(calendar(WEEKEND, &[]), on_excluded)
+            .decide()
+            .wakes_until("2027-02-20T00:00:00Z");
+        assert_eq!(world.rows(), [row]);
+        assert_eq!(world.ticks[0].moved_from, [at(from)]);
+    }
+}
+
+#[test]
+fn a_calendar_that_changes_does_not_start_again_what_ran_and_keeps_the_mark() {
+    let monthly = |on_excluded| {
+        let mut world = World::at("2027-02-04T12:00:00Z");
+        world.cron("0 2 6 * *");
+        world
+            .calendar(calendar(0, &[]), on_excluded)
+            .decide()
+            .wakes_until("2027-02-06T12:00:00Z");
+        world
+    };
+    // It ran on Saturday the 6th; then that becomes a day off, and the tick would be moved to Monday.
+    let mut world = monthly(OnExcluded::Next);
+    assert_eq!(world.ticks.len(), 1);
+    let mark = world.mark.clone();
+    world
+        .calendar(calendar(WEEKEND, &[]), OnExcluded::Next)
+        .decide();
+    assert_eq!(world.mark, mark);
+    world.wakes_until("2027-02-20T00:00:00Z");
+    assert_eq!(world.ticks.len(), 1, "{:?}", world.rows());
+    // It was moved to Friday and ran; then Saturday becomes a working day.
+    let mut world = World::at("2027-02-04T12:00:00Z");
+    world.cron("0 2 6 * *");
+    world
+        .calendar(calendar(WEEKEND, &[]), OnExcluded::Previous)
+        .decide()
+        .wakes_until("2027-02-05T12:00:00Z");
+    assert_eq!(world.ticks.len(), 1);
+    world
+        .calendar(calendar(0, &[]), OnExcluded::Previous)
+        .decide()
+        .wakes_until("2027-02-20T00:00:00Z");
+    assert_eq!(world.ticks.len(), 1, "{:?}", world.rows());
+    // The next month it is due again.
+    world.wakes_until("2027-03-06T02:00:00Z");
+    assert_eq!(world.ticks.len(), 2, "{:?}", world.rows());
+}
+
+#[test]
+fn an_entry_that_gets_a_calendar_starts_from_now_and_one_whose_calendar_grows_does_not() {
+    let mut world = World::at("2027-02-04T12:00:00Z");
+    world
+        .calendar(calendar(WEEKEND, &[]), OnExcluded::Skip)
+        .decide();
+    world.now = at("2027-02-05T02:00:30Z");
+    let far = [("2028-01-01", "2028-01-03")];
+    world
+        .calendar(calendar(WEEKEND, &far), OnExcluded::Skip)
+        .decide();
+    assert_eq!(world.sent.len(), 1);
+    world.now = at("2027-02-08T02:00:30Z");
+    world
+        .calendar(calendar(WEEKEND, &[]), OnExcluded::Next)
+        .decide();
+    assert_eq!(world.sent.len(), 1);
+    assert_eq!(world.mark.as_ref().unwrap().until, world.now);
+}
+
+#[test]
+fn a_freeze_and_a_mark_end_a_tick_with_who_and_why() {
+    let mut world = World::at("2027-02-04T12:00:00Z");
+    world.days(Days {
+        freezes: [Freeze {
+            from: at("2027-02-05T00:00:00Z"),
+            until: at("2027-02-05T23:59:59Z"),
+            why: "freeze 2027-02-05: audit".to_owned(),
+        }]
+        .into(),
+        ..Days::default()
+    });
+    let skip = |due: &str| Skip {
+        due: at(due),
+        by: "ada".to_owned(),
+        asked_at: at("2027-02-04T11:00:00Z"),
+        reason: "the build farm moves".to_owned(),
+    };
+    // The second mark is for an instant at which nothing is due.
+    world.skips = vec![skip("2027-02-06T02:00:00Z"), skip("2027-02-07T01:00:00Z")];
+    world.decide().wakes_until("2027-02-07T12:00:00Z");
+    assert_eq!(
+        world.rows(),
+        [
+            "05 02:00 excluded: excluded: freeze 2027-02-05: audit",
+            "06 02:00 excluded: excluded: skip asked by ada at 2027-02-04T11:00:00Z: the build farm moves",
+            "07 02:00 started: run r1 started",
+        ]
+    );
+}
+
+#[test]
+fn a_mark_holds_after_a_downtime_and_what_was_not_marked_is_caught_up() {
+    let mut world = World::at("2027-02-04T12:00:00Z").with(|entry| {
+        entry.deadline = Duration::from_secs(40 * 3600);
+    });
+    world.decide();
+    world.skips = vec![Skip {
+        due: at("2027-02-06T02:00:00Z"),
+        by: "ada".to_owned(),
+        asked_at: at("2027-02-04T11:00:00Z"),
+        reason: String::new(),
+    }];
+    world.go_to("2027-02-06T12:00:00Z");
+    assert_eq!(
+        world.rows()[0],
+        "06 02:00 excluded: excluded: skip asked by ada at 2027-02-04T11:00:00Z"
+    );
+    assert_eq!(world.ticks.len(), 2);
+    assert_eq!(world.ticks[1].due, at("2027-02-05T02:00:00Z"));
+}
+
+#[test]
+fn by_hand_an_entry_starts_on_any_day() {
+    let mut world = World::at("2027-02-06T12:00:00Z");
+    world
+        .calendar(calendar(WEEKEND, &[]), OnExcluded::Skip)
+        .decide();
+    let plan = open_manual(
+        world.now,
+        &world.entry,
+        &world.state(),
+        "abcd",
+        &[],
+        &mut world.room.clone(),
+    );
+    world.store(plan);
+    assert_eq!(world.sent.len(), 1);
+}
+
+impl World {
+    /// The description becomes this template.
+    fn template(&mut self, text: &str) -> &mut Self {
+        let zones = crate::domain::template::Zones {
+            own: Arc::new(Zone::utc()),
+            named: BTreeMap::new(),
+        };
+        self.entry.templates = Some(Arc::new(zones));
+        self.entry.request.description = Some(text.to_owned());
+        self
+    }
+
+    fn descriptions(&self) -> Vec<&str> {
+        let requests = self.ticks.iter().map(|tick| &tick.request);
+        requests
+            .filter_map(|request| request.description.as_deref())
+            .collect()
+    }
+}
+
+const SINCE: &str = "{{ tick.due }} after {{ tick.previous }}";
+
+#[test]
+fn nothing_is_made_for_an_excluded_tick_and_the_next_one_follows_the_last_that_was_to_run() {
+    let mut world = World::at("2027-02-04T12:00:00Z");
+    world
+        .template(SINCE)
+        .calendar(
+            calendar(WEEKEND, &[("2027-02-05", "2027-02-05")]),
+            OnExcluded::Skip,
+        )
+        .decide()
+        .wakes_until("2027-02-08T03:00:00Z");
+    assert_eq!(
+        world.reasons(),
+        ["excluded", "excluded", "excluded", "started"]
+    );
+    let made = "2027-02-08T02:00:00Z after 2027-02-04T02:00:00Z";
+    assert_eq!(world.descriptions(), [SINCE, SINCE, SINCE, made]);
+}
+
+#[test]
+fn a_moved_tick_and_one_that_is_caught_up_speak_of_when_they_are_due() {
+    let mut world = World::at("2027-02-04T12:00:00Z");
+    world.cron("0 9 6 * *");
+    world
+        .template(SINCE)
+        .calendar(calendar(WEEKEND, &[]), OnExcluded::Next)
+        .decide()
+        // Saturday the 6th is due on Monday; the machine sleeps until noon.
+        .go_to("2027-02-08T12:00:00Z");
+    assert_eq!(
+        world.descriptions(),
+        ["2027-02-08T09:00:00Z after 2027-01-06T09:00:00Z"]
+    );
+    assert_eq!(world.ticks[0].moved_from, [at("2027-02-06T09:00:00Z")]);
+}
+
+#[test]
+fn a_moved_tick_that_cannot_be_made_is_refused_and_stays_decided_under_its_own_day() {
+    let mut world = World::at("2027-02-04T12:00:00Z");
+    world.cron("0 9 6 * *");
+    world
+        .template(&format!("{{{{ tick.id }}}} {}", "x".repeat(1000)))
+        .calendar(calendar(WEEKEND, &[]), OnExcluded::Next)
+        .decide()
+        .go_to("2027-02-08T09:00:00Z");
+    assert_eq!(world.reasons(), ["refused"]);
+    assert_eq!(world.ticks[0].moved_from, [at("2027-02-06T09:00:00Z")]);
+    // Monday becomes a holiday: it is not due again on Tuesday.
+    world
+        .template(SINCE)
+        .calendar(
+            calendar(WEEKEND, &[("2027-02-08", "2027-02-08")]),
+            OnExcluded::Next,
+        )
+        .decide()
+        .wakes_until("2027-02-09T12:00:00Z");
+    assert_eq!(world.reasons(), ["refused"]);
+}
