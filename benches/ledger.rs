@@ -209,6 +209,7 @@ fn entries() -> HashMap<EntryName, Entry> {
         not_before: None,
         not_after: None,
         labels: BTreeSet::new(),
+        templates: None,
     };
     names(300)
         .into_iter()

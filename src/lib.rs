@@ -12,7 +12,7 @@
 //! paper    config                         YAML text to checked settings and entries; no IO
 //! brain    domain::plan                   the decisions; pure
 //! nouns    domain                         what we talk about; pure
-//! ground   domain::cron, calendar, schedule, zone, retry, request   one small question each; pure
+//! ground   domain::cron, calendar, schedule, zone, retry, request, template   one small question each; pure
 //! ```
 //!
 //! A file uses only what lies on a lower floor; `tests/floors.rs` holds it to that. Why things are as they are stands in

@@ -350,6 +350,112 @@ fn numbers_and_their_nouns_agree() {
     );
 }
 
+const TEMPLATES: &str = r#"
+accounts: { main: { region: cn-north-4, credentials: { ak: { env: NO_SUCH_AK }, sk: { env: NO_SUCH_SK } } } }
+schedules:
+  nightly-web:
+    cron: "H 2 * * *"
+    timezone: Asia/Shanghai
+    project_id: 54f90b75fc1447b1b65e8d3a9f77923d
+    pipeline_id: e5460d1d403146a1935c2d4b68ef506c
+    description: "{{ tick.origin }} {{ tick.local | date('%F') }}"
+    variables:
+      YESTERDAY: "{{ tick.local | minus('1d') | date('%Y%m%d') }}"
+      SINCE: "{{ last_success.due | default('ever') }}"
+      KEY: { env: NO_SUCH_KEY }
+"#;
+
+#[test]
+fn what_templates_make_and_what_hash_stands_for_is_shown() {
+    let place = Place::new(TEMPLATES);
+    let said = place.run(&[
+        "next",
+        "nightly-web",
+        "--json",
+        "--at",
+        "2026-11-24T00:00:00Z",
+        "-n",
+        "1",
+    ]);
+    assert_eq!(said.code, 0, "{}", said.all());
+    let row: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let expected = serde_json::json!({
+        "entry": "nightly-web",
+        "due": "2026-11-24T18:53:00Z",
+        "local": "2026-11-25T02:53:00+08:00",
+        "timezone": "Asia/Shanghai",
+        "start": "2026-11-24T18:53:00Z",
+        "note": "H 2 * * * is 53 2 * * *",
+        "excluded": null,
+        "moved_from": null,
+        "rendered": {
+            "description": "scheduled 2026-11-25",
+            "variables.YESTERDAY": "20261124",
+            "variables.SINCE": "ever",
+        },
+    });
+    assert_eq!(row, expected);
+    let said = place.run(&["check"]);
+    assert_eq!(
+        said.out,
+        "nightly-web: H 2 * * * is 53 2 * * *\n1 entry in 1 file: no errors, 3 warnings\n"
+    );
+    // The request of a tick that was or will be, and of one by hand in which a value stands as it was given.
+    let body = |arguments: &[&str]| {
+        let said = place.run(
+            &[
+                &["trigger", "nightly-web", "--dry-run", "--json"],
+                arguments,
+            ]
+            .concat(),
+        );
+        assert_eq!(said.code, 0, "{}", said.all());
+        let request: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        request["body"].clone()
+    };
+    let at = body(&["--at", "2026-03-01"]);
+    assert_eq!(
+        at["description"],
+        "scheduled 2026-03-01 [pipecron xxxxxxxx nightly-web@2026-02-28T16:00:00Z]"
+    );
+    assert_eq!(at["variables"][0]["value"], "20260228");
+    let by_hand = body(&["-v", "YESTERDAY={{ tick.id }}", "-v", "MORE={{"]);
+    assert!(
+        by_hand["description"]
+            .as_str()
+            .unwrap()
+            .starts_with("manual 20")
+    );
+    assert_eq!(by_hand["variables"][0]["value"], "{{ tick.id }}");
+    assert_eq!(by_hand["variables"][3]["value"], "{{");
+    place
+        .run(&["trigger", "nightly-web", "--at", "2026-03-01"])
+        .fails(2, &["--dry-run"]);
+}
+
+#[test]
+fn a_pattern_with_hash_needs_a_name() {
+    let place = Place::new("");
+    place.run(&["next", "--cron", "H 2 * * *"]).fails(
+        1,
+        &["`H` at character 1", "or give --name", "  H 2 * * *\n  ^"],
+    );
+    let arguments = [
+        "next",
+        "--cron",
+        "H 2 * * *",
+        "--name",
+        "nightly-web",
+        "-n",
+        "1",
+    ];
+    let said = place.run(&[&arguments[..], &["--at", "2026-11-24T00:00:00Z"]].concat());
+    said.is("Tue 2026-11-24 02:53:00  2026-11-24T02:53:00Z\n");
+    assert_eq!(said.err, "H 2 * * * is 53 2 * * *\n");
+    let said = place.run(&[&arguments[..], &["--at", "2026-11-24T00:00:00Z", "--json"]].concat());
+    said.is("{\"next\":[\"2026-11-24T02:53:00+00:00\"],\"resolved\":\"53 2 * * *\"}\n");
+}
+
 const CALENDARS: &str = "\
 accounts: { main: { region: cn-north-4 } }
 calendars:

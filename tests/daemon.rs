@@ -15,6 +15,7 @@ use chrono::{TimeDelta, Timelike};
 use pipecron::codearts::{CodeArts, Start};
 use pipecron::config::{Account, Config, Credentials, SourceFile};
 use pipecron::daemon::{Daemon, Event, Fresh, Loader, Parts};
+use pipecron::domain::request::{Variable, VariableValue};
 use pipecron::domain::schedule::Schedule;
 use pipecron::domain::sighting::{Find, Look, PipelineAt, RunStatus, SeenRun, Sighting};
 use pipecron::domain::zone::Zone;
@@ -41,6 +42,9 @@ mod limits;
 
 #[path = "daemon/log.rs"]
 mod log;
+
+#[path = "daemon/templates.rs"]
+mod templates;
 
 #[path = "daemon/trouble.rs"]
 mod trouble;
@@ -275,6 +279,7 @@ fn entry(name: &str, cron: &str) -> Entry {
         not_before: None,
         not_after: None,
         labels: BTreeSet::new(),
+        templates: None,
     }
 }
 
@@ -628,10 +633,14 @@ async fn a_trigger_whose_ledger_is_gone_ends_with_an_error() {
     let by_hand = entry("a", "0 2 * * *");
     let (_tell, mut events) = mpsc::channel(1);
     let daemon = Daemon::new(world.parts(config([by_hand.clone()])));
-    let request = RunRequest::default();
     let ledger = world.ledger.clone();
     let (triggered, ()) = tokio::join!(
-        daemon.trigger(Arc::new(by_hand), request, "abcd".to_owned(), &mut events),
+        daemon.trigger(
+            Arc::new(by_hand),
+            Vec::new(),
+            "abcd".to_owned(),
+            &mut events
+        ),
         async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             ledger.fail_commits(100, Fault::Moved);
@@ -1014,18 +1023,27 @@ async fn a_tick_by_hand_is_seen_to_its_end_and_nothing_else_is_touched() {
     world.service.always(None);
     world.service.answers([AnswerKind::Busy]);
     let by_hand = entry("a", "0 2 * * *");
-    let request = RunRequest {
-        description: Some("by hand".to_owned()),
-        ..RunRequest::default()
-    };
+    let variables = vec![Variable {
+        name: "BY".to_owned(),
+        value: VariableValue::Value("hand".to_owned()),
+    }];
     let (_tell, mut events) = mpsc::channel(1);
     let daemon = Daemon::new(world.parts(config([by_hand.clone()])));
     let tick = daemon
-        .trigger(Arc::new(by_hand), request, "abcd".to_owned(), &mut events)
+        .trigger(Arc::new(by_hand), variables, "abcd".to_owned(), &mut events)
         .await
         .unwrap();
     assert_eq!((state(&tick), tick.attempts), ("started", 2));
     assert!(tick.id.as_str().ends_with("+abcd"));
+    let starts = std::mem::take(&mut *world.service.starts.lock().unwrap());
+    let mut by_hand = starts
+        .iter()
+        .filter(|start| start.marker.ends_with("+abcd]"));
+    let is_set = |start: &Start| {
+        let set = start.request.variables.as_ref();
+        set.is_some_and(|set| set[0].name == "BY")
+    };
+    assert!(by_hand.clone().count() == 2 && by_hand.all(is_set));
     let ends = world.ends().await;
     assert_eq!(
         ends.iter().filter(|end| **end == "waiting").count(),

@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 
 /// Modules and the floor they stand on; the longest name that fits counts. A file may use what lies on a lower floor, and
 /// what lies in its own folder.
-const FLOORS: [(&str, u32); 24] = [
+const FLOORS: [(&str, u32); 25] = [
     ("domain::zone", 0),
     ("domain::request", 0),
     ("domain::fuse", 0),
     ("domain::overlap", 0),
     ("domain::retry", 1),
     ("domain::cron", 1),
+    ("domain::template", 1),
     ("domain::calendar", 2),
     ("domain::schedule", 3),
     ("domain", 4),

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
+use super::next::hash_words;
 use super::online::{self, Pipelines};
 use super::{Common, count, load, stderr, stdout};
 use crate::codearts::http::Client;
-use crate::config::{Problem, Severity};
+use crate::config::{Problem, Severity, shown};
 use crate::os::Clock;
 use crate::telemetry::Form;
 
@@ -54,6 +55,11 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
         for why in load::missing_secrets(&config, &Client::new(&config.accounts, clock)) {
             warnings += 1;
             writeln!(stderr(), "warning: {why}")?;
+        }
+    }
+    for entry in config.entries.values() {
+        if let Some(words) = entry.schedule.as_ref().and_then(hash_words) {
+            writeln!(stdout(Form::Text), "{}: {}", entry.name, shown(&words))?;
         }
     }
     let (entries, warned) = (config.entries.len(), count(warnings, "warning"));

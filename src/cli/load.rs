@@ -13,7 +13,7 @@ use crate::codearts::secret_variables;
 use crate::config::{self, Colour, Config, Kind, Loaded, Problem, Severity, SourceFile, World};
 use crate::domain::pipeline::Told;
 use crate::domain::zone::Zone;
-use crate::domain::{Entry, EntryName, RunRequest};
+use crate::domain::{Entry, EntryName, LastSuccess, RunRequest};
 use crate::ledger::{self, Ledger, sqlite::SqliteLedger};
 use crate::os::zones::Zones;
 use crate::os::{self, Clock};
@@ -335,6 +335,32 @@ pub(super) fn ledger_to_read(common: &Common) -> anyhow::Result<SqliteLedger> {
 
 fn open_to_read(path: &Path) -> anyhow::Result<SqliteLedger> {
     Ok(SqliteLedger::open_read_only(path)?)
+}
+
+/// What the templates of these entries may say of their last successes: nothing where there is no ledger yet.
+pub(super) fn last_successes<'e>(
+    common: &Common,
+    entries: impl IntoIterator<Item = &'e Entry>,
+) -> anyhow::Result<BTreeMap<EntryName, LastSuccess>> {
+    let names = entries
+        .into_iter()
+        .filter(|entry| entry.templates.is_some());
+    let mut names = names.map(|entry| &entry.name).peekable();
+    let mut successes = BTreeMap::new();
+    if names.peek().is_none() {
+        return Ok(successes);
+    }
+    let Ok(ledger) = ledger_to_read(common) else {
+        return Ok(successes);
+    };
+    runtime()?.block_on(async {
+        for name in names {
+            let success = ledger.last_success(name.clone()).await?;
+            successes.extend(success.map(|success| (name.clone(), success)));
+        }
+        anyhow::Ok(())
+    })?;
+    Ok(successes)
 }
 
 /// A small runtime for commands that do one thing.

@@ -13,11 +13,14 @@ use serde_json::{Value, json};
 use super::moment::{self, Meant, Moment, Towards, fixed_moment, local, moment, weekday_local};
 use super::{Common, form, load, stderr, stdout};
 use crate::config::{self, shown};
-use crate::domain::cron::{ClockNote, PatternError};
-use crate::domain::plan::spread_offset;
+use crate::domain::cron::{ClockNote, PatternError, PatternErrorKind, has_hash};
+use crate::domain::plan::{Occasion, previous_tick, request_for, spread_offset};
 use crate::domain::schedule::{Count, Exclusion, Schedule, ScheduleError};
+use crate::domain::template::rendered;
 use crate::domain::zone::Zone;
-use crate::domain::{Entry, EntryName, Skip, Timestamp, after, rfc3339};
+use crate::domain::{
+    Entry, EntryName, LastSuccess, Origin, Skip, TickId, Timestamp, after, rfc3339,
+};
 use crate::ledger::Ledger;
 use crate::os::Clock;
 
@@ -30,6 +33,9 @@ pub(super) struct Options {
     /// A cron pattern to try, instead of entries
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     cron: Option<String>,
+    /// The name of an entry, which fixes what `H` stands for in --cron
+    #[arg(long, value_name = "ENTRY", requires = "cron")]
+    name: Option<String>,
     /// The IANA time zone of --cron, and of days and times in --at and --until; an entry has its own zone [default: UTC]
     #[arg(long, value_name = "TZ", allow_hyphen_values = true)]
     timezone: Option<String>,
@@ -107,7 +113,12 @@ fn of_pattern(pattern: &str, now: Timestamp, options: &Options) -> anyhow::Resul
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let (meant, schedule) = match schedule(pattern, options.timezone.as_deref()) {
+    let read = schedule(
+        pattern,
+        options.name.as_deref(),
+        options.timezone.as_deref(),
+    );
+    let (meant, schedule) = match read {
         Ok(read) => read,
         Err(wrong) if options.json => {
             let Wrong {
@@ -134,8 +145,15 @@ fn of_pattern(pattern: &str, now: Timestamp, options: &Options) -> anyhow::Resul
     );
     if options.json {
         let next: Vec<String> = ticks.map(|tick| local(schedule.zone(), tick)).collect();
-        writeln!(out, "{}", json!({ "next": next }))?;
+        let mut answer = json!({ "next": next });
+        if let Some((_, is)) = schedule.hashed().first() {
+            answer["resolved"] = Value::from(is.as_str());
+        }
+        writeln!(out, "{answer}")?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(note) = hash_words(&schedule) {
+        writeln!(stderr(), "{}", shown(&note))?;
     }
     for tick in ticks {
         let note = schedule
@@ -168,7 +186,11 @@ fn print_wrong(pattern: &str, wrong: &Wrong) -> std::io::Result<()> {
     Ok(())
 }
 
-fn schedule(pattern: &str, zone: Option<&str>) -> Result<(Meant, Schedule), Wrong> {
+fn schedule(
+    pattern: &str,
+    name: Option<&str>,
+    zone: Option<&str>,
+) -> Result<(Meant, Schedule), Wrong> {
     let of_zone = |message: String| Wrong {
         message,
         field: Some("timezone".to_owned()),
@@ -189,7 +211,10 @@ fn schedule(pattern: &str, zone: Option<&str>) -> Result<(Meant, Schedule), Wron
         },
         None => Wrong {
             message: PatternError {
-                message: config::pattern_help(error),
+                message: match error.kind == PatternErrorKind::Unsupported && has_hash(pattern) {
+                    true => format!("{}, or give --name", config::pattern_help(error)),
+                    false => config::pattern_help(error),
+                },
                 ..error.clone()
             }
             .to_string(),
@@ -197,7 +222,11 @@ fn schedule(pattern: &str, zone: Option<&str>) -> Result<(Meant, Schedule), Wron
             span: Some([error.span.start, error.span.end]),
         },
     };
-    match Schedule::parse(&[pattern], meant.zone.clone()) {
+    let read = match name {
+        Some(name) => Schedule::parse_named(&[pattern], name, meant.zone.clone()),
+        None => Schedule::parse(&[pattern], meant.zone.clone()),
+    };
+    match read {
         Ok(schedule) => Ok((meant, schedule)),
         Err(ScheduleError::Patterns(errors)) if !errors.is_empty() => Err(of_pattern(&errors[0].1)),
         Err(
@@ -228,12 +257,16 @@ fn of_entries(common: &Common, stretch: Stretch, options: &Options) -> anyhow::R
     let each = options
         .count
         .unwrap_or(if options.entries.is_empty() { 1 } else { 5 });
+    // Only JSON shows what templates make.
+    let with_templates = entries.iter().filter(|_| options.json);
+    let successes = load::last_successes(common, with_templates.map(Arc::as_ref))?;
     let marks = marks(common, stretch.at);
     let (mut lines, silent): (Vec<_>, Vec<_>) = entries
         .iter()
         .map(|entry| {
             let marks = marks.get(&entry.name).cloned().unwrap_or_default();
-            (entry, rows_of(entry, stretch, each, marks).peekable())
+            let rows = rows_of(entry, successes.get(&entry.name), stretch, each, marks);
+            (entry, rows.peekable())
         })
         .map(|(entry, mut rows)| (entry, rows.peek().is_some().then_some(rows)))
         .partition(|(_, rows)| rows.is_some());
@@ -330,6 +363,7 @@ struct Row<'a> {
     entry: &'a Entry,
     schedule: &'a Schedule,
     due: Timestamp,
+    last_success: Option<&'a LastSuccess>,
     /// Why it does not run, and for how many ticks of one reason the row stands.
     excluded: Option<Excluded>,
 }
@@ -363,14 +397,38 @@ impl Row<'_> {
         if let Some(note) = self.schedule.clock_note(self.due) {
             notes.push(clock_words(note, self.schedule.zone()));
         }
+        notes.extend(hash_words(self.schedule));
         if self.start() != self.due {
             notes.push(format!("starts at {} (spread)", rfc3339(self.start())));
         }
         notes.join("; ")
     }
 
+    /// What the entry's templates make for this tick, or why they do not; none if it has no template.
+    fn rendered(&self) -> Option<Value> {
+        if self.entry.templates.is_none() || self.excluded.is_some() {
+            return None;
+        }
+        let id = TickId::scheduled(&self.entry.name, self.due);
+        let occasion = Occasion {
+            id: &id,
+            origin: Origin::Scheduled,
+            due: self.due,
+            previous: previous_tick(self.entry, self.due),
+            last_success: self.last_success,
+        };
+        Some(match request_for(self.entry, &occasion, &[]) {
+            Ok(made) => rendered(&self.entry.request, &made)
+                .into_iter()
+                .map(|(field, text)| (field.path(), Value::from(text)))
+                .collect(),
+            Err(unmade) => json!({ "error": unmade.to_string() }),
+        })
+    }
+
     fn json(&self) -> Value {
         let note = self.note();
+        let rendered = self.rendered();
         json!({
             "entry": self.entry.name,
             "due": rfc3339(self.due),
@@ -378,6 +436,7 @@ impl Row<'_> {
             "timezone": self.schedule.zone().name(),
             "start": self.excluded.is_none().then(|| rfc3339(self.start())),
             "note": (!note.is_empty()).then_some(note),
+            "rendered": rendered,
             "excluded": self.excluded.as_ref().map(|excluded| json!({
                 "why": excluded.why,
                 "count": excluded.count.number(),
@@ -392,12 +451,13 @@ impl Row<'_> {
 }
 
 /// The coming starts, and between them what is excluded.
-fn rows_of(
-    entry: &Entry,
+fn rows_of<'e>(
+    entry: &'e Entry,
+    last_success: Option<&'e LastSuccess>,
     stretch: Stretch,
     count: u32,
     marks: Marks,
-) -> impl Iterator<Item = Row<'_>> {
+) -> impl Iterator<Item = Row<'e>> {
     let schedule = entry.schedule.as_ref().filter(|_| entry.enabled);
     let at = entry.not_before.map_or(stretch.at, |begin| {
         stretch.at.max(begin - TimeDelta::microseconds(1))
@@ -415,6 +475,7 @@ fn rows_of(
             entry,
             schedule,
             due,
+            last_success,
             excluded,
         };
         // A mark may stand at each start for as long as anybody looks.
@@ -457,6 +518,13 @@ fn ticks(schedule: &Schedule, stretch: Stretch, count: u32) -> impl Iterator<Ite
     std::iter::successors(schedule.next_after(stretch.at), next)
         .take_while(move |tick| stretch.until.is_none_or(|until| *tick <= until))
         .take(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// What `H` stands for in the patterns of a schedule.
+pub(super) fn hash_words(schedule: &Schedule) -> Option<String> {
+    let words = schedule.hashed().iter();
+    let words: Vec<String> = words.map(|(text, is)| format!("{text} is {is}")).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn clock_words(note: ClockNote, zone: &Zone) -> String {
@@ -533,7 +601,7 @@ mod tests {
         let mut lists: Vec<_> = config
             .entries
             .values()
-            .map(|entry| rows_of(entry, stretch, u32::MAX, Marks::new()))
+            .map(|entry| rows_of(entry, None, stretch, u32::MAX, Marks::new()))
             .collect();
         let mut taken = Vec::new();
         // Each list is as good as endless: whoever collects them first does not come back.
@@ -558,7 +626,7 @@ mod tests {
 
     #[test]
     fn a_zone_in_a_pattern_is_pointed_at() {
-        let wrong = |pattern: &str| schedule(pattern, None).map(|_| ()).unwrap_err();
+        let wrong = |pattern: &str| schedule(pattern, None, None).map(|_| ()).unwrap_err();
         let zoned = wrong(" TZ=Asia/Shanghai 0 2 * * *");
         assert_eq!(zoned.span, Some([1, 17]));
         assert_eq!(zoned.field.as_deref(), Some("timezone"));

@@ -5,17 +5,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 use super::daemon::{events, sandboxed, start_sandbox};
 use super::history::tick_json;
+use super::moment::{Meant, Moment, Towards, fixed_moment};
 use super::{Common, form, load, stderr, stdout};
 use crate::codearts::http::{self, Client};
 use crate::codearts::{Start, secret_variables};
 use crate::config::{Config, shown};
 use crate::daemon::{Daemon, Parts};
+use crate::domain::plan::{Occasion, previous_tick, request_for};
 use crate::domain::request::{Variable, VariableValue};
-use crate::domain::{Entry, RunRequest, TickId, Timestamp};
+use crate::domain::zone::Zone;
+use crate::domain::{Entry, Origin, RunRequest, TickId, Timestamp};
 use crate::ledger::{Ledger, LedgerError, sqlite::SqliteLedger};
 use crate::os::{self, Clock};
 use crate::telemetry::{self, Form, plain};
@@ -35,6 +38,10 @@ pub(super) struct Options {
     /// Send nothing: print the exact request, with secrets masked
     #[arg(long)]
     dry_run: bool,
+    /// With --dry-run: the request of the tick that is due at this time, an instant (2026-11-24T18:00:00Z) or a day or a
+    /// date and time in the entry's zone [default: of one by hand, now]
+    #[arg(long, value_name = "T", value_parser = fixed_moment, allow_hyphen_values = true, requires = "dry_run")]
+    at: Option<Moment>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -52,9 +59,9 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
     let clock = Clock::system();
     let config = load::config_or_problems(common, &clock)?;
     let entry = load::entry(&config, &options.entry)?;
-    let request = with_variables(&entry.request, &options.variables)?;
+    let variables = variables(&entry.request, &options.variables)?;
     // The daemon waits for a secret to appear; a person who waits at a terminal is told at once.
-    let missing = missing_secrets(common, &config, &entry, &request, &clock);
+    let missing = missing_secrets(common, &config, &entry, &variables, &clock);
     if options.dry_run {
         for why in &missing {
             writeln!(
@@ -62,7 +69,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
                 "warning: this request cannot be sent from here now: {why}"
             )?;
         }
-        return dry_run(common, options, config, &entry, request, clock.now());
+        return dry_run(common, options, config, &entry, &variables, clock.now());
     }
     if !missing.is_empty() {
         bail!("nothing was sent: {}", missing.join("; "));
@@ -100,7 +107,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
         let mut events = events()?;
         anyhow::Ok(
             Daemon::new(parts)
-                .trigger(entry, request, os::random_word(4), &mut events)
+                .trigger(entry, variables, os::random_word(4), &mut events)
                 .await?,
         )
     })?;
@@ -129,14 +136,16 @@ fn missing_secrets(
     common: &Common,
     config: &Config,
     entry: &Entry,
-    request: &RunRequest,
+    variables: &[Variable],
     clock: &Clock,
 ) -> Vec<String> {
     if common.sandbox {
         return Vec::new();
     }
     let mut only = entry.clone();
-    only.request = request.clone();
+    for variable in variables {
+        only.request.set_variable(&variable.name, &variable.value);
+    }
     let account = config.accounts.get_key_value(&entry.account);
     let mine = Config {
         accounts: account
@@ -148,36 +157,29 @@ fn missing_secrets(
     load::missing_secrets(&mine, &Client::new(&mine.accounts, clock.clone()))
 }
 
-/// The entry's request with these variables in place of those of the same name, or after the others.
+/// The variables that are to be set, each once, the last of a name.
 ///
 /// A variable that is a secret in the configuration stays one: a value from the command line would stand in the ledger.
-fn with_variables(
-    request: &RunRequest,
-    variables: &[(String, String)],
-) -> anyhow::Result<RunRequest> {
-    let mut request = request.clone();
-    for (name, value) in variables {
-        if secret_variables(&request).any(|(secret, _)| secret == name) {
+fn variables(request: &RunRequest, given: &[(String, String)]) -> anyhow::Result<Vec<Variable>> {
+    let mut variables = RunRequest::default();
+    for (name, value) in given {
+        if secret_variables(request).any(|(secret, _)| secret == name) {
             bail!(
                 "{name} is a secret of the entry, and a value given here would be written down; change it where it is kept"
             );
         }
-        let value = VariableValue::Value(value.clone());
-        let list = request.variables.get_or_insert_default();
-        let mut same = list
-            .iter_mut()
-            .filter(|variable| variable.name == *name)
-            .peekable();
-        if same.peek().is_none() {
-            list.push(Variable {
-                name: name.clone(),
-                value,
-            });
-        } else {
-            same.for_each(|variable| variable.value = value.clone());
-        }
+        variables.set_variable(name, &VariableValue::Value(value.clone()));
     }
-    Ok(request)
+    Ok(variables.variables.unwrap_or_default())
+}
+
+/// The zone in which the entry is due.
+fn zone_of(entry: &Entry) -> Arc<Zone> {
+    match (&entry.schedule, &entry.templates) {
+        (Some(schedule), _) => schedule.zone().clone(),
+        (None, Some(zones)) => zones.own.clone(),
+        (None, None) => Arc::new(Zone::utc()),
+    }
 }
 
 fn dry_run(
@@ -185,13 +187,40 @@ fn dry_run(
     options: &Options,
     config: Config,
     entry: &Entry,
-    request: RunRequest,
+    variables: &[Variable],
     now: Timestamp,
 ) -> anyhow::Result<ExitCode> {
     // The marker bears the ledger's id; before there is a ledger, eight letters stand for it.
     let ledger_id = load::ledger_to_read(common)
         .map_or_else(|_| "xxxxxxxx".to_owned(), |ledger| ledger.id().to_owned());
-    let id = TickId::manual(&entry.name, now, &os::random_word(4));
+    let meant = Meant {
+        zone: zone_of(entry),
+        given: true,
+    };
+    let (id, origin, due) = match options.at {
+        None => {
+            let id = TickId::manual(&entry.name, now, &os::random_word(4));
+            (id, Origin::Manual, now)
+        }
+        Some(at) => {
+            let due = meant.read("--at", at, now, Towards::Future)?;
+            (TickId::scheduled(&entry.name, due), Origin::Scheduled, due)
+        }
+    };
+    let successes = load::last_successes(common, [entry])?;
+    let occasion = Occasion {
+        id: &id,
+        origin,
+        due,
+        previous: previous_tick(entry, due),
+        last_success: successes.get(&entry.name),
+    };
+    let request = request_for(entry, &occasion, variables).map_err(|unmade| {
+        anyhow!(
+            "the request cannot be made: {unmade}; {}",
+            unmade.wrong.help
+        )
+    })?;
     let config = if common.sandbox {
         sandboxed(config, "http://127.0.0.1")
     } else {

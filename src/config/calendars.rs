@@ -462,7 +462,7 @@ fn span(text: &str) -> Result<Span, Wrong> {
 fn patterns(check: &mut Check<'_>, value: Value<'_>) -> Vec<(String, CronPattern)> {
     let mut patterns = Vec::new();
     for (text, item) in texts(check, value, "patterns", PATTERNS_MAX) {
-        let Some(pattern) = super::entry::pattern(check, text, item) else {
+        let Some(pattern) = super::entry::pattern(check, text, None, item) else {
             continue;
         };
         if !pattern.names_whole_days() {

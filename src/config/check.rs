@@ -363,16 +363,8 @@ impl<'a> Check<'a> {
     /// A time zone by its IANA name.
     pub(super) fn zone(&mut self, value: Value<'_>, key: &str) -> Option<Arc<Zone>> {
         let name = self.some_text(value, key)?;
-        if let Some(known) = self.zones.get(name) {
-            if let Some(zone) = known {
-                return Some(Arc::clone(zone));
-            }
-        } else {
-            let zone = (self.world.zone)(name);
-            self.zones.insert(name.to_owned(), zone.clone());
-            if zone.is_some() {
-                return zone;
-            }
+        if let Some(zone) = self.known_zone(name) {
+            return Some(zone);
         }
         let help = match self.zone_meant(name) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -385,8 +377,18 @@ impl<'a> Check<'a> {
         None
     }
 
+    /// The zone of that name, if there is one.
+    pub(super) fn known_zone(&mut self, name: &str) -> Option<Arc<Zone>> {
+        if let Some(known) = self.zones.get(name) {
+            return known.clone();
+        }
+        let zone = (self.world.zone)(name);
+        self.zones.insert(name.to_owned(), zone.clone());
+        zone
+    }
+
     /// Which zone was probably meant.
-    fn zone_meant(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn zone_meant(&self, name: &str) -> Option<&'a str> {
         if self.findings.are_many() {
             return None;
         }

@@ -18,7 +18,7 @@ use super::request;
 use super::text::Bound;
 use super::tree::{Pair, Shape, Value};
 use crate::domain::CatchUp;
-use crate::domain::cron::{CronPattern, PatternError, PatternErrorKind};
+use crate::domain::cron::{CronPattern, PatternError, PatternErrorKind, has_hash};
 use crate::domain::request::{Source, Variable};
 use crate::domain::retry::Jitter;
 use crate::domain::schedule::{OnExcluded, PATTERNS_MAX};
@@ -64,13 +64,16 @@ pub(super) static KEYS: KeySet = KeySet {
         "not_after",
         "labels",
         "allow_subminute",
+        "matrix",
         "only_on",
         "skip_on",
         "on_excluded",
     ],
-    later: &["matrix", "notices", "notify", "ping"],
+    later: &["notices", "notify", "ping"],
     advice: &[
         ("settle", "it belongs to an account"),
+        ("exclude", "it belongs into `matrix`"),
+        ("include", "it belongs into `matrix`"),
         ("max_running", "it belongs to an account"),
         ("requests_per_second", "it belongs to an account"),
         ("concurrency", "did you mean `overlap`?"),
@@ -178,6 +181,8 @@ pub(super) struct Keys<'t> {
     pub(super) not_after: Option<Given<Bound>>,
     pub(super) labels: Option<Given<BTreeSet<String>>>,
     pub(super) allow_subminute: Option<Given<bool>>,
+    /// Where `matrix` stands, which is worked out before.
+    pub(super) matrix: Option<At>,
     pub(super) only_on: Option<Given<Vec<(&'t str, At)>>>,
     pub(super) skip_on: Option<Given<Vec<(&'t str, At)>>>,
     pub(super) on_excluded: Option<Given<OnExcluded>>,
@@ -251,7 +256,7 @@ impl<'t> Keys<'t> {
             "variables" => self.variables = given(value, request::variables(check, value)),
             "choose_stages" => self.choose_stages = given(value, request::texts(check, value, key)),
             "choose_jobs" => self.choose_jobs = given(value, request::texts(check, value, key)),
-            "description" => self.description = given(value, request::text(check, value, key)),
+            "description" => self.description = given(value, request::description(check, value)),
             "sub_hook" => self.sub_hook = given(value, check.flag(value, key)),
             "execution_plan_id" => {
                 self.execution_plan_id = given(value, request::text(check, value, key))
@@ -279,6 +284,7 @@ impl<'t> Keys<'t> {
             "not_before" => self.not_before = given(value, check.bound(value, key)),
             "not_after" => self.not_after = given(value, check.bound(value, key)),
             "labels" => self.labels = given(value, labels(check, value)),
+            "matrix" => self.matrix = Some(pair.key_at),
             "only_on" => self.only_on = given(value, calendars::words(check, value, key)),
             "skip_on" => self.skip_on = given(value, calendars::words(check, value, key)),
             "on_excluded" => self.on_excluded = given(value, check.word(value, key, &ON_EXCLUDEDS)),
@@ -389,7 +395,8 @@ fn cron<'t>(check: &mut Check<'_>, value: Value<'t>) -> Option<Cron<'t>> {
     let patterns: Vec<Option<_>> = texts
         .into_iter()
         .map(|(text, item)| {
-            pattern(check, text, item)
+            // In defaults the name is not known; whether the days that `H` draws ever come is asked when it is.
+            pattern(check, text, Some("entry"), item)
                 .map(|pattern| (text, pattern, item.text_at().unwrap_or_else(|| item.at())))
         })
         .collect();
@@ -399,9 +406,23 @@ fn cron<'t>(check: &mut Check<'_>, value: Value<'t>) -> Option<Cron<'t>> {
         .map(Cron::Patterns)
 }
 
-pub(super) fn pattern(check: &mut Check<'_>, text: &str, value: Value<'_>) -> Option<CronPattern> {
-    let error = match CronPattern::parse(text) {
+/// Reads a pattern. `name` is what `H` is fixed by; none where there is no entry, and so no `H`.
+pub(super) fn pattern(
+    check: &mut Check<'_>,
+    text: &str,
+    name: Option<&str>,
+    value: Value<'_>,
+) -> Option<CronPattern> {
+    let read = match name {
+        Some(name) => CronPattern::parse_named(text, name),
+        None => CronPattern::parse(text),
+    };
+    let error = match read {
         Ok(pattern) => return Some(pattern),
+        Err(error) if error.kind == PatternErrorKind::Never && has_hash(text) => {
+            let any = CronPattern::parse("* * * * *");
+            return any.ok();
+        }
         Err(error) => error,
     };
     if let Some(ZonePrefix { zone, piece, rest }) = zone_prefix(text) {
@@ -419,18 +440,17 @@ pub(super) fn pattern(check: &mut Check<'_>, text: &str, value: Value<'_>) -> Op
         check.report(Finding::error(Kind::Pattern, at, message).help(help));
         return None;
     }
-    if error.kind == PatternErrorKind::Unsupported && error.piece.starts_with(['H', 'h']) {
-        let at = value
-            .text_at()
-            .map_or_else(|| value.at(), |at| at.part(error.span));
-        let message = format!(
-            "{} is not supported by this version yet",
-            quoted(&error.piece)
-        );
-        let help = "write a value; `spread` keeps entries that are due at the same time apart";
-        check.report(Finding::error(Kind::Unsupported, at, message).help(help));
-        return None;
-    }
+    report_pattern(check, &error, value.text_at(), value.at());
+    None
+}
+
+/// Reports a pattern that is wrong. `text_at` is where its text stands letter by letter, if it does.
+pub(super) fn report_pattern(
+    check: &mut Check<'_>,
+    error: &PatternError,
+    text_at: Option<At>,
+    whole: At,
+) {
     let field = error
         .field
         .map_or_else(String::new, |field| format!(" in the {}", field.name()));
@@ -439,18 +459,15 @@ pub(super) fn pattern(check: &mut Check<'_>, text: &str, value: Value<'_>) -> Op
     } else {
         format!("the cron pattern is wrong: {}{field}", quoted(&error.piece))
     };
-    let at = value
-        .text_at()
-        .map_or_else(|| value.at(), |at| at.part(error.span.clone()));
-    check.report(Finding::error(Kind::Pattern, at, message).help(pattern_help(&error)));
-    None
+    let at = text_at.map_or(whole, |at| at.part(error.span.clone()));
+    check.report(Finding::error(Kind::Pattern, at, message).help(pattern_help(error)));
 }
 
 /// What to write instead of a pattern that is none. The ground floor knows nothing of entries that have no pattern at all.
 pub fn pattern_help(error: &PatternError) -> String {
     let is_unknown = error.kind == PatternErrorKind::Nickname && !error.piece.contains(' ');
     let manually = match is_unknown {
-        true => "; and @manually, for an entry that starts by hand alone",
+        true => ", for an entry that starts by hand alone",
         false => "",
     };
     format!("{}{manually}", error.message)

@@ -27,6 +27,7 @@ mod entry;
 mod excerpt;
 mod hidden;
 mod ics;
+mod matrix;
 mod online;
 mod problem;
 pub mod regions;
@@ -36,6 +37,7 @@ mod resolve;
 mod shared;
 mod stand_in;
 mod syntax;
+mod template;
 mod text;
 mod tree;
 mod yaml;
@@ -53,6 +55,7 @@ use calendars::{Calendars, Sources};
 use check::{Check, KeySet};
 use entry::Keys;
 use excerpt::quoted;
+use matrix::Made;
 use online::Online;
 use problem::{At, Finding};
 use resolve::{Accounts, Layers};
@@ -183,8 +186,12 @@ pub fn parse_accounts(files: &[SourceFile], world: &World<'_>) -> Loaded {
 
 fn parse_all(files: &[SourceFile], unread: &[(String, String)], mut check: Check<'_>) -> Loaded {
     let trees = read_trees(files, &mut check);
+    let tops: Vec<Top<'_>> = trees.iter().map(|tree| top(&mut check, tree)).collect();
+    let schedules = tops.iter().filter_map(|top| top.schedules);
+    let made = matrix::make(&mut check, schedules);
+    let incomplete = trees.iter().any(|tree| tree.broken);
     let sources = Sources { files, unread };
-    let config = read_config(&trees, sources, &mut check);
+    let config = read_config(&tops, &made, sources, incomplete, &mut check);
     let errors = check.findings.errors();
     let (problems, unlisted) = check.findings.finish(files);
     Loaded {
@@ -204,11 +211,12 @@ static TOP: KeySet = KeySet {
         "global_defaults",
         "schedules",
     ],
-    later: &["notices", "matrix"],
+    later: &["notices"],
     advice: &[
         ("entries", "did you mean `schedules`?"),
         ("jobs", "did you mean `schedules`?"),
         ("cron", "it belongs to an entry under `schedules:`"),
+        ("matrix", "it belongs to an entry under `schedules:`"),
         ("default", "did you mean `defaults`?"),
         ("calendar", "did you mean `calendars`?"),
         ("freeze", "did you mean `freezes`?"),
@@ -332,9 +340,13 @@ fn read_trees<'s>(files: &'s [SourceFile], check: &mut Check<'_>) -> Vec<Tree<'s
         .collect()
 }
 
-fn read_config<'t>(trees: &'t [Tree<'t>], sources: Sources<'_>, check: &mut Check<'_>) -> Config {
-    let tops: Vec<Top<'t>> = trees.iter().map(|tree| top(check, tree)).collect();
-    let incomplete = trees.iter().any(|tree| tree.broken);
+fn read_config<'t>(
+    tops: &[Top<'t>],
+    made: &'t Made,
+    sources: Sources<'_>,
+    incomplete: bool,
+    check: &mut Check<'_>,
+) -> Config {
     let accounts = tops.iter().filter_map(|top| top.accounts);
     let refused = |top: &Top<'_>| {
         let accounts = top.accounts.map(|pair| pair.value.shape());
@@ -348,27 +360,31 @@ fn read_config<'t>(trees: &'t [Tree<'t>], sources: Sources<'_>, check: &mut Chec
             entries: BTreeMap::new(),
         };
     }
-    let mut calendars = read_calendars(check, &tops, sources, incomplete);
-    let global = global_defaults(check, &tops);
+    let mut calendars = read_calendars(check, tops, sources, incomplete);
+    let global = global_defaults(check, tops);
+    refuse_matrix(check, &global);
     let mut entries = BTreeMap::new();
     let mut names = BTreeMap::new();
-    for top in &tops {
+    for top in tops {
         let nothing = Keys::default();
         let defaults = top.defaults.map(|pair| {
             Keys::read(check, pair.value, pair.key).unwrap_or_else(Keys::of_something_refused)
         });
+        defaults.iter().for_each(|keys| refuse_matrix(check, keys));
         let layers = [defaults.as_ref().unwrap_or(&nothing), &global];
         if let Some(schedules) = top.schedules {
-            let mut read = |check: &mut Check<'_>, name: &EntryName, name_at, keys: &Keys<'t>| {
-                let layers = Layers {
-                    name,
-                    name_at,
-                    layers: [keys, layers[0], layers[1]],
+            let mut read =
+                |check: &mut Check<'_>, name: &EntryName, title: Title<'_>, keys: &Keys<'t>| {
+                    let layers = Layers {
+                        name,
+                        title: title.text,
+                        name_at: title.at,
+                        layers: [keys, layers[0], layers[1]],
+                    };
+                    let entry = layers.resolve(check, &mut accounts, &mut calendars);
+                    entries.extend(entry.map(|entry| (name.clone(), Arc::new(entry))));
                 };
-                let entry = layers.resolve(check, &mut accounts, &mut calendars);
-                entries.extend(entry.map(|entry| (name.clone(), Arc::new(entry))));
-            };
-            read_schedules(check, schedules, &mut names, &mut read);
+            read_schedules(check, schedules, made, &mut names, &mut read);
         }
     }
     shared::warn(check, &entries, &names);
@@ -561,19 +577,74 @@ fn read_calendars<'t>(
 fn read_schedules<'t>(
     check: &mut Check<'_>,
     pair: Pair<'t>,
+    made: &'t Made,
     names: &mut BTreeMap<&'t str, At>,
-    read: &mut dyn FnMut(&mut Check<'_>, &EntryName, At, &Keys<'t>),
+    read: &mut dyn FnMut(&mut Check<'_>, &EntryName, Title<'_>, &Keys<'t>),
 ) {
     for (Pair { key, key_at, value }, is) in named(check, pair, "an entry", names) {
+        let title = Title {
+            text: key,
+            at: key_at,
+        };
+        if let Some(combinations) = made.get(&key_at) {
+            if is == Name::New {
+                names.remove(key); // it stands for others
+            }
+            for combination in combinations.iter().flatten() {
+                let value = value.with(Some(&combination.overlay));
+                let keys = Keys::read(check, value, key);
+                let name = match EntryName::parse(&combination.name) {
+                    Ok(name) => name,
+                    Err(error) => {
+                        bad_name(check, &combination.name, key_at, "an entry", &error.reason);
+                        continue;
+                    }
+                };
+                if let Some(first) = names.insert(&combination.name, key_at) {
+                    let message = format!(
+                        "the matrix makes an entry {}, and there is one of that name",
+                        quoted(&combination.name)
+                    );
+                    check.report(
+                        Finding::error(Kind::Duplicate, key_at, message)
+                            .help("all files make one configuration: rename one of them, or remove it")
+                            .related(first, "made or given here"),
+                    );
+                } else if let Some(keys) = keys {
+                    read(check, &name, title, &keys);
+                }
+            }
+            continue;
+        }
         let keys = Keys::read(check, value, key);
         match EntryName::parse(key) {
             Ok(name) => {
                 if let Some(keys) = keys.filter(|_| is == Name::New) {
-                    read(check, &name, key_at, &keys);
+                    read(check, &name, title, &keys);
                 }
             }
             Err(error) => bad_name(check, key, key_at, "an entry", &error.reason),
         }
+    }
+}
+
+/// How an entry is called in the file, and where.
+#[derive(Debug, Clone, Copy)]
+struct Title<'t> {
+    text: &'t str,
+    at: At,
+}
+
+/// Defaults are for many entries, and a matrix is of one.
+fn refuse_matrix(check: &mut Check<'_>, defaults: &Keys<'_>) {
+    if let Some(at) = defaults.matrix {
+        let help = "write it in the entry that is to be repeated";
+        let finding = Finding::error(
+            Kind::Conflict,
+            at,
+            "`matrix` belongs to an entry, not to defaults",
+        );
+        check.report(finding.help(help));
     }
 }
 

@@ -65,6 +65,8 @@ pub enum Kind {
     Value,
     /// A cron pattern that is none, never fires, or fires too often.
     Pattern,
+    /// A template that cannot work.
+    Template,
     /// A time zone that does not exist.
     Zone,
     /// The name of something that is not configured.

@@ -8,11 +8,13 @@ use std::collections::HashMap;
 use super::check::{Check, KeySet};
 use super::excerpt::quoted;
 use super::problem::{At, Finding, Kind};
+use super::template;
 use super::text::{self, Wrong};
 use super::tree::{Mapping, Pair, Shape, Value};
 use crate::domain::request::{
     BuildParams, Source, SourceParams, VARIABLE_VALUE_CHARS_MAX, Variable, VariableValue,
 };
+use crate::domain::template::is_template;
 
 const TYPES: [&str; 2] = ["code", "artifact"];
 pub(super) const GIT_TYPES: [&str; 5] = ["codehub", "gitee", "github", "gitcode", "gitlab"];
@@ -107,7 +109,7 @@ pub(super) static VARIABLE: KeySet = KeySet {
     advice: &[],
 };
 
-/// A text of the request. Templates come later; until then their marks are refused, as they would be sent as they stand.
+/// A text of the request that is sent as it stands. The marks of templates are refused, as they would be sent too.
 pub(super) fn text<'t>(check: &mut Check<'_>, value: Value<'t>, key: &str) -> Option<&'t str> {
     let text = check.text(value, key)?;
     for mark in ["{{", "{%"] {
@@ -115,18 +117,29 @@ pub(super) fn text<'t>(check: &mut Check<'_>, value: Value<'t>, key: &str) -> Op
             let wrong = Wrong {
                 piece: Some(at..at + mark.len()),
                 ..Wrong::new(
-                    "templates are not supported by this version yet",
-                    format!(
-                        "write the text itself; `{mark}` would be sent as it stands, so it is refused"
-                    ),
+                    format!("`{key}` cannot be a template"),
+                    "templates stand in `description`, in the values of `variables`, and in `branch`, `tag` and `target_branch` of a source",
                 )
             };
-            check.wrong(value, Kind::Unsupported, wrong);
+            check.wrong(value, Kind::Template, wrong);
             return None;
         }
     }
     check.keep(value, text)?;
     Some(text)
+}
+
+/// A text of the request that may be a template.
+fn written<'t>(check: &mut Check<'_>, value: Value<'t>, key: &str) -> Option<&'t str> {
+    let text = check.text(value, key)?;
+    template::check(check, value, text)?;
+    check.keep(value, text)?;
+    Some(text)
+}
+
+/// `description`.
+pub(super) fn description<'t>(check: &mut Check<'_>, value: Value<'t>) -> Option<&'t str> {
+    written(check, value, "description")
 }
 
 /// `choose_stages`, `choose_jobs`, `change_request_ids`.
@@ -239,7 +252,7 @@ fn short_ref(check: &mut Check<'_>, pairs: &[Pair<'_>]) -> Option<Option<BuildPa
         }
     };
     check.some_text(pair.value, pair.key)?;
-    let name = text(check, pair.value, pair.key)?.to_owned();
+    let name = written(check, pair.value, pair.key)?.to_owned();
     let is_branch = build_type == "branch";
     Some(Some(BuildParams {
         build_type: build_type.to_owned(),
@@ -352,8 +365,8 @@ fn build_params(check: &mut Check<'_>, pair: &Pair<'_>) -> Option<BuildParams> {
             "event_type" => {
                 build.event_type = literal(check, value, key, &EVENT_TYPES).map(str::to_owned)
             }
-            "target_branch" => build.target_branch = text(check, value, key).map(str::to_owned),
-            "tag" => build.tag = text(check, value, key).map(str::to_owned),
+            "target_branch" => build.target_branch = written(check, value, key).map(str::to_owned),
+            "tag" => build.tag = written(check, value, key).map(str::to_owned),
             _ => {}
         }
     }
@@ -583,9 +596,10 @@ fn variable_value(
             .secret_ref(mapping, value, name)
             .map(VariableValue::Secret),
         Shape::Text(_) => {
-            let text = text(check, value, name)?;
+            let text = written(check, value, name)?;
             let count = text.chars().count();
-            if count > VARIABLE_VALUE_CHARS_MAX {
+            // Of a template what it makes counts.
+            if count > VARIABLE_VALUE_CHARS_MAX && !is_template(text) {
                 let message = format!(
                     "the value of {} has {count} characters, and the API takes {VARIABLE_VALUE_CHARS_MAX}",
                     quoted(name)

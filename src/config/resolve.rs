@@ -9,19 +9,20 @@ use chrono::TimeDelta;
 use super::Account;
 use super::calendars::{self, Calendars};
 use super::check::{Check, Given, TEXT_BYTES, listed};
-use super::entry::{Cron, Keys, overlap_word};
+use super::entry::{Cron, Keys, overlap_word, report_pattern};
 use super::excerpt::quoted;
 use super::online;
 use super::problem::{At, Finding, Kind};
 use super::text;
 use crate::domain::calendar::Calendar;
-use crate::domain::cron::{BothDays, CronPattern};
+use crate::domain::cron::{BothDays, CronPattern, has_hash};
 use crate::domain::request::{DESCRIPTION_CHARS_MAX, Source, Variable, VariableValue};
 use crate::domain::schedule::{Days, MOVED_DAYS_MAX, Schedule};
+use crate::domain::template::{self, Field};
 use crate::domain::zone::Zone;
 use crate::domain::{
     AccountName, CatchUp, Entry, EntryName, Overlap, Policy, Retry, RunRequest, TickId, Timestamp,
-    marker,
+    description_chars_max,
 };
 
 /// A suggestion is looked for among so many names.
@@ -60,6 +61,8 @@ impl Accounts<'_> {
 #[derive(Debug)]
 pub(super) struct Layers<'l, 't> {
     pub(super) name: &'l EntryName,
+    /// How the file calls it: what a matrix makes has a name of its own.
+    pub(super) title: &'l str,
     pub(super) name_at: At,
     pub(super) layers: [&'l Keys<'t>; 3],
 }
@@ -101,7 +104,7 @@ impl<'l, 't> Layers<'l, 't> {
             if self.layers.iter().any(is_known) {
                 return Refused;
             }
-            let message = format!("the entry {} has no `{key}`", quoted(self.name.as_str()));
+            let message = format!("the entry {} has no `{key}`", quoted(self.title));
             check.report(Finding::error(Kind::Missing, self.name_at, message).help(help));
             Refused
         })
@@ -130,6 +133,11 @@ impl<'l, 't> Layers<'l, 't> {
         let policy = self.policy(check, settle);
         let days = self.days(check, calendars);
         let manner = self.manner(check);
+        let templates = request.as_ref().map(template::templates);
+        let templates = match (templates, self.zone(check)) {
+            (Ok(templates), Ok(zone)) => super::template::zones(check, &templates, zone),
+            _ => None,
+        };
         let entry = (|| {
             let (not_before, not_after) = window?;
             let (spread, deadline) = spread?;
@@ -146,6 +154,7 @@ impl<'l, 't> Layers<'l, 't> {
                 schedule,
                 account: account?,
                 request: request?,
+                templates,
                 spread,
                 catch_up,
                 catch_up_max,
@@ -158,6 +167,7 @@ impl<'l, 't> Layers<'l, 't> {
             })
         })();
         let entry = entry.ok()?;
+        super::template::check_entry(check, &entry, |field| self.field_at(field))?;
         self.keep(check, &entry)?;
         if entry.enabled {
             self.check_what_is_left(check, &entry).ok()?;
@@ -165,6 +175,18 @@ impl<'l, 't> Layers<'l, 't> {
             online::compare(check, self, &entry);
         }
         Some(entry)
+    }
+
+    /// Where a text of the request stands.
+    fn field_at(&self, field: &Field) -> At {
+        let at = match field {
+            Field::Description => self.pick(|keys| &keys.description).map(|given| given.at),
+            Field::Variable(_) => self.pick(|keys| &keys.variables).map(|given| given.at),
+            Field::Branch(_) | Field::Tag(_) => {
+                self.pick(|keys| &keys.sources).map(|given| given.at)
+            }
+        };
+        at.unwrap_or(self.name_at)
     }
 
     /// The calendars that the entry keeps to.
@@ -387,10 +409,18 @@ impl<'l, 't> Layers<'l, 't> {
         };
         let zone = self.zone(check)?;
         for (text, pattern, at) in patterns {
-            self.check_pattern(check, text, pattern, &zone, *at)?;
+            let mut pattern = *pattern;
+            if has_hash(text) {
+                let named = CronPattern::parse_named(text, self.name.as_str());
+                pattern = named.map_err(|error| {
+                    report_pattern(check, &error, None, *at);
+                    Refused
+                })?;
+            }
+            self.check_pattern(check, text, &pattern, &zone, *at)?;
         }
         let texts: Vec<&str> = patterns.iter().map(|(text, ..)| *text).collect();
-        let Ok(schedule) = Schedule::parse(&texts, zone) else {
+        let Ok(schedule) = Schedule::parse_named(&texts, self.name.as_str(), zone) else {
             return Err(Refused); // every pattern was read before
         };
         let allowed = self
@@ -516,7 +546,7 @@ impl<'l, 't> Layers<'l, 't> {
             several => {
                 let message = format!(
                     "the entry {} names no account, and {} are configured",
-                    quoted(self.name.as_str()),
+                    quoted(self.title),
                     accounts.names.len()
                 );
                 let help = format!(
@@ -555,10 +585,11 @@ impl<'l, 't> Layers<'l, 't> {
             return Ok(None);
         };
         let text = given.value.ok_or(Refused)?;
+        if template::is_template(text) {
+            return Ok(Some(text)); // what it makes is measured
+        }
         // The form is what counts, so any instant does; `+xxxx` tells apart manual ticks of one second.
-        let longest = TickId::manual(self.name, Timestamp::UNIX_EPOCH, "xxxx");
-        let marker = marker("LLLLLLLL", &longest).chars().count();
-        let left = DESCRIPTION_CHARS_MAX.saturating_sub(marker + 1);
+        let left = description_chars_max(&TickId::manual(self.name, Timestamp::UNIX_EPOCH, "xxxx"));
         let count = text.chars().count();
         if count > left {
             let message = format!(
@@ -568,7 +599,7 @@ impl<'l, 't> Layers<'l, 't> {
                 "shorten it by {}: the API takes {DESCRIPTION_CHARS_MAX}, and the marker, which has the name {}, is how \
                  pipecron finds the run again",
                 count - left,
-                quoted(self.name.as_str())
+                quoted(self.title)
             );
             check.report(Finding::error(Kind::Limit, given.at, message).help(help));
             return Err(Refused);
@@ -686,7 +717,7 @@ impl<'l, 't> Layers<'l, 't> {
         let at = self
             .pick(|keys| &keys.not_after)
             .map_or(self.name_at, |given| given.at);
-        let name = quoted(self.name.as_str());
+        let name = quoted(self.title);
         if not_after < now {
             let message = format!(
                 "the window of the entry {name} lies in the past, so it is never due again"

@@ -135,7 +135,7 @@ pub(super) fn key_is_no_text(at: At, source: &str) -> (Finding, bool) {
             at,
             "a text that begins with `{{` needs quotes",
         )
-        .help("put it between quotes; templates are not supported by this version yet, though");
+        .help("put it between quotes: \"{{ tick.local | date('%F') }}\"");
         return (finding, true);
     }
     let message = "a key must be a text, and this is a list or a mapping";
@@ -302,8 +302,7 @@ impl<'s> Here<'s> {
             .get(self.line_start..self.offset)
             .unwrap_or_default();
         if character == '%' && before.ends_with('{') {
-            let help =
-                "put it between quotes; templates are not supported by this version yet, though";
+            let help = "statements are not possible; a choice is written \"{{ 'A' if tick.origin == 'manual' else 'B' }}\"";
             let at = self.at(self.offset - 1, self.offset + 1);
             let message = "a text that begins with `{%` needs quotes";
             return Finding::error(Kind::Syntax, at, message).help(help);

@@ -4,7 +4,7 @@
 //! costs nothing until it is looked at. Merge keys (`<<`) are followed when a mapping's keys are asked for. Nothing here
 //! recurses over what a file nests.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::problem::{At, Finding, Findings, Kind};
 
@@ -75,6 +75,15 @@ pub(super) struct Value<'t> {
     tree: &'t Tree<'t>,
     /// Where it stands: elsewhere than where it is used, if that is an alias.
     stands: u32,
+    /// Texts that are read in place of what stands there.
+    over: Option<&'t Overlay>,
+}
+
+/// Texts in place of those of some nodes: what a combination of a matrix makes of an entry. Places stay those of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Overlay {
+    /// None: it could not be filled in, which is reported.
+    pub(super) texts: HashMap<u32, Option<String>>,
 }
 
 /// A list in a tree.
@@ -127,7 +136,11 @@ impl<'s> Tree<'s> {
         } else {
             used
         };
-        Value { tree: self, stands }
+        Value {
+            tree: self,
+            stands,
+            over: None,
+        }
     }
 
     pub(super) fn node(&self, index: u32) -> Node {
@@ -178,8 +191,26 @@ impl<'s> Tree<'s> {
 }
 
 impl<'t> Value<'t> {
+    /// The same with other texts in it.
+    pub(super) fn with(self, over: Option<&'t Overlay>) -> Self {
+        Self { over, ..self }
+    }
+
+    /// The node that holds it.
+    pub(super) fn node(self) -> u32 {
+        self.stands
+    }
+
+    /// The text that is read in place of what stands in the file.
+    fn replaced(self) -> Option<Option<&'t str>> {
+        Some(self.over?.texts.get(&self.stands)?.as_deref())
+    }
+
     /// What it is.
     pub(super) fn shape(self) -> Shape<'t> {
+        if let Some(text) = self.replaced() {
+            return text.map_or(Shape::Refused, Shape::Text);
+        }
         match self.tree.node(self.stands).kind {
             NodeKind::Null => Shape::Null,
             NodeKind::Plain | NodeKind::Exact | NodeKind::Quoted | NodeKind::Text(_) => self
@@ -208,7 +239,8 @@ impl<'t> Value<'t> {
 
     /// Whether it is a scalar without quotes, as a number, true or false is.
     pub(super) fn is_plain(self) -> bool {
-        matches!(self.tree.node(self.stands).kind, NodeKind::Plain)
+        // What is filled in for `enabled: "{{ matrix.on }}"` may be true or false.
+        self.replaced().is_some() || matches!(self.tree.node(self.stands).kind, NodeKind::Plain)
     }
 
     /// Where it stands.
@@ -218,6 +250,9 @@ impl<'t> Value<'t> {
 
     /// Where the text itself stands, if it stands in the file letter by letter.
     pub(super) fn text_at(self) -> Option<At> {
+        if self.replaced().is_some() {
+            return None;
+        }
         let at = self.at();
         match self.tree.node(self.stands).kind {
             NodeKind::Plain | NodeKind::Exact => Some(at),
@@ -255,13 +290,13 @@ impl<'t> Value<'t> {
 impl<'t> List<'t> {
     /// What it holds.
     pub(super) fn items(self) -> impl Iterator<Item = Value<'t>> {
-        let Value { tree, stands, .. } = self.0;
+        let Value { tree, stands, over } = self.0;
         let mut next = stands + 1;
         std::iter::from_fn(move || {
             let item = next;
             (item < tree.node(stands).after).then(|| {
                 next = tree.node(item).after;
-                tree.value(item)
+                tree.value(item).with(over)
             })
         })
     }
@@ -294,7 +329,7 @@ impl<'t> Mapping<'t> {
 
     /// Adds the pairs that stand in it, and gives back the values of its merge keys.
     fn own_pairs(self, pairs: &mut Vec<Pair<'t>>) -> Vec<Value<'t>> {
-        let Value { tree, stands, .. } = self.0;
+        let Value { tree, stands, over } = self.0;
         let mut merges = Vec::new();
         for key in tree.keys(stands) {
             let node = tree.node(key);
@@ -304,7 +339,7 @@ impl<'t> Mapping<'t> {
             if text.is_empty() && matches!(node.kind, NodeKind::Null | NodeKind::Plain) {
                 continue; // so is this
             }
-            let value = tree.value(node.after);
+            let value = tree.value(node.after).with(over);
             if matches!(node.kind, NodeKind::Plain) && text == "<<" {
                 merges.push(value);
             } else {

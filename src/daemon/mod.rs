@@ -19,7 +19,8 @@ use crate::config::{Config, SourceFile};
 use crate::domain::fuse::Fuse;
 use crate::domain::pace::Pace;
 use crate::domain::plan;
-use crate::domain::{AccountName, Entry, EntryName, RunRequest, Tick, TickId, Timestamp, rfc3339};
+use crate::domain::request::Variable;
+use crate::domain::{AccountName, Entry, EntryName, Tick, TickId, Timestamp, rfc3339};
 use crate::ledger::{Ledger, LedgerError};
 use crate::os::timer::Timer;
 use crate::os::{Clock, Reading};
@@ -262,7 +263,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     pub async fn trigger(
         mut self,
         entry: Arc<Entry>,
-        request: RunRequest,
+        variables: Vec<Variable>,
         random: String,
         events: &mut mpsc::Receiver<Event>,
     ) -> Result<Tick, LedgerError> {
@@ -271,14 +272,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         room.max_running.clear();
         let (name, decided_for) = (entry.name.clone(), entry.clone());
         let decide = move |now, _: &EntryName, state: &_| {
-            plan::open_manual(
-                now,
-                &decided_for,
-                state,
-                &random,
-                request.clone(),
-                &mut room,
-            )
+            plan::open_manual(now, &decided_for, state, &random, &variables, &mut room)
         };
         let plans = self.parts.ledger.decide(vec![name.clone()], decide).await?;
         let opened = plans

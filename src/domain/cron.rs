@@ -33,9 +33,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What this module refuses to do: read a clock, know a calendar of holidays, or resolve `H`.
+//! What this module refuses to do: read a clock, know a calendar of holidays, or resolve `H` without a name.
 
 mod calendar;
+mod hash;
 mod parse;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
@@ -53,6 +54,16 @@ const OFFSETS_APART_SECS: i64 = 52 * 3600;
 const DAY_SECS: i64 = 86_400;
 /// Days from the first of the year 1 to 1970.
 const DAYS_TO_1970: i32 = 719_163;
+
+/// The pattern with every `H` replaced by what it stands for in the entry of that name; none if it has no `H`.
+pub fn resolved(text: &str, name: &str) -> Option<String> {
+    hash::resolved(text, name)
+}
+
+/// Whether what a pattern names depends on the name of its entry.
+pub fn has_hash(text: &str) -> bool {
+    hash::has_one(text)
+}
 
 /// A cron pattern, read and checked: a few sets of bits, cheap to copy and to keep by the thousand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -108,7 +119,16 @@ impl CronPattern {
     ///
     /// A text that is not a pattern, or one that can never fire, with the place and what to write instead.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        parse::pattern(text)
+        parse::pattern(text, None)
+    }
+
+    /// Reads a pattern of the entry of that name, which fixes what `H` stands for.
+    ///
+    /// # Errors
+    ///
+    /// As for [`CronPattern::parse`].
+    pub fn parse_named(text: &str, name: &str) -> Result<Self, PatternError> {
+        parse::pattern(text, Some(name))
     }
 
     /// The first firing strictly later than `after`; `None` if there is none before the end of the zone's table.

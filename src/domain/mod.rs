@@ -22,6 +22,7 @@ pub mod request;
 pub mod retry;
 pub mod schedule;
 pub mod sighting;
+pub mod template;
 pub mod turn;
 pub mod zone;
 
@@ -29,6 +30,7 @@ pub use overlap::{OtherRun, Overlap};
 pub use request::RunRequest;
 pub use retry::{Answer, AnswerKind, Doubt, OnDoubt, Policy, Retry};
 pub use sighting::PipelineAt;
+pub use template::LastSuccess;
 pub use turn::Turn;
 
 /// An instant on the wall clock.
@@ -169,8 +171,10 @@ pub struct Entry {
     pub schedule: Option<schedule::Schedule>,
     /// Whose credentials start it.
     pub account: AccountName,
-    /// What is sent.
+    /// What is sent; its texts may be templates.
     pub request: RunRequest,
+    /// The zones of its templates; none if it has no template.
+    pub templates: Option<Arc<template::Zones>>,
     /// Starts lie up to this long after the due time, at an offset fixed by the entry's name.
     pub spread: Duration,
     /// What happens to missed ticks.
@@ -242,6 +246,17 @@ pub enum Origin {
     /// It is none: a row for ticks of the schedule that passed without being opened. Their due times stay free, for a
     /// clock that was ahead comes back, and then it is their time.
     Missed,
+}
+
+impl Origin {
+    /// The origin's name in templates and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Manual => "manual",
+            Self::Missed => "missed",
+        }
+    }
 }
 
 /// Where a tick stands.
@@ -467,6 +482,23 @@ pub struct Tick {
 }
 
 impl Tick {
+    /// What the ledger remembers of it as the entry's last success, if it is one.
+    pub fn success(&self) -> Option<LastSuccess> {
+        let TickState::Ended {
+            reason: Reason::Succeeded,
+            ..
+        } = self.state
+        else {
+            return None;
+        };
+        let run = self.run.as_ref();
+        Some(LastSuccess {
+            due: self.due,
+            run_id: run.map(|run| run.id.clone()).unwrap_or_default(),
+            number: run.and_then(|run| run.number),
+        })
+    }
+
     /// What ends the description of the run, so that it can be found again: `[pipecron LEDGER TICK]`.
     pub fn marker(&self, ledger: &str) -> String {
         marker(ledger, &self.id)
@@ -515,6 +547,12 @@ impl Tick {
 /// The marker of a tick in a ledger.
 pub fn marker(ledger: &str, tick: &TickId) -> String {
     format!("[pipecron {ledger} {tick}]")
+}
+
+/// How many characters a description may have beside the marker of this tick.
+pub fn description_chars_max(tick: &TickId) -> usize {
+    let marker = marker("LLLLLLLL", tick).chars().count();
+    request::DESCRIPTION_CHARS_MAX.saturating_sub(marker + 1)
 }
 
 /// One HTTP request for a tick, and what came of it.
@@ -609,6 +647,8 @@ pub struct EntryState {
     pub others: Vec<Tick>,
     /// How many places are taken of each account that one of this entry's waiting ticks uses, whoever took them.
     pub taken: BTreeMap<AccountName, u32>,
+    /// Its newest tick whose run ended well, by due time.
+    pub last_success: Option<LastSuccess>,
     /// For a tick in doubt: the highest `run_number` known at its pipeline of a run that is surely older.
     pub known_numbers: BTreeMap<TickId, u64>,
 }

@@ -10,17 +10,19 @@ use chrono::TimeDelta;
 
 use super::fuse::HOURS;
 use super::pace::REST_MAX;
+use super::request::Variable;
 use super::retry::hashed_share;
 use super::schedule::Schedule;
 use super::{
-    Answer, Ask, Attempt, Change, Entry, EntryState, Mark, MarkChange, Origin, Plan, Reason,
-    RunRequest, Tick, TickId, TickState, Timestamp, Turn, after, rfc3339,
+    Answer, Ask, Attempt, Change, Entry, EntryState, Mark, MarkChange, Origin, Plan, Reason, Tick,
+    TickId, TickState, Timestamp, Turn, after, rfc3339,
 };
 
 mod difference;
 mod doubt;
 mod due;
 mod follow;
+mod making;
 mod overlap;
 mod room;
 mod verdict;
@@ -32,6 +34,7 @@ use doubt::look_before_first_send;
 pub use doubt::{found, interrupted};
 use due::{next_look, open_due};
 pub use follow::{Followed, is_news, look_again, looked};
+pub use making::{Occasion, previous_tick, request_for};
 pub use overlap::{Survey, surveyed};
 use room::Leave;
 pub use room::Room;
@@ -140,19 +143,22 @@ pub fn give_up(now: Timestamp, state: &EntryState, id: &TickId) -> Plan {
     plan
 }
 
-/// Opens a tick by hand. It stands beside the scheduled ones and never moves the mark.
+/// Opens a tick by hand, with these variables set. It stands beside the scheduled ones and never moves the mark.
 pub fn open_manual(
     now: Timestamp,
     entry: &Entry,
     state: &EntryState,
     random: &str,
-    request: RunRequest,
+    variables: &[Variable],
     room: &mut Room,
 ) -> Plan {
     let id = TickId::manual(&entry.name, now, random);
     let mut tick = new_tick(now, entry, now, id, Origin::Manual);
-    tick.request = request;
     let mut plan = Plan::default();
+    if let Err(why) = making::make(entry, state.last_success.as_ref(), variables, &mut tick) {
+        end(now, tick, Reason::Refused, why, &mut plan);
+        return plan;
+    }
     send_or_wait(
         now,
         entry,

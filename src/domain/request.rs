@@ -128,6 +128,22 @@ pub struct RunRequest {
 }
 
 impl RunRequest {
+    /// Gives a variable this value, in place of the ones of that name or after the others.
+    pub fn set_variable(&mut self, name: &str, value: &VariableValue) {
+        let list = self.variables.get_or_insert_default();
+        let mut is_there = false;
+        for variable in list.iter_mut().filter(|variable| variable.name == name) {
+            variable.value = value.clone();
+            is_there = true;
+        }
+        if !is_there {
+            list.push(Variable {
+                name: name.to_owned(),
+                value: value.clone(),
+            });
+        }
+    }
+
     /// The description as it is sent: the person's text, then `marker`.
     pub fn described(&self, marker: &str) -> String {
         match self.description.as_deref() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::cron::{BothDays, ClockNote, CronPattern, PatternError};
+use super::cron::{self, BothDays, ClockNote, CronPattern, PatternError};
 use super::zone::Zone;
 
 mod days;
@@ -25,6 +25,8 @@ pub const COUNTED_MAX: u64 = 100_000;
 pub struct Schedule {
     patterns: Box<[CronPattern]>,
     texts: Box<[String]>,
+    /// The texts as they were given, where they had an `H`.
+    hashed: Box<[(String, String)]>,
     zone: Arc<Zone>,
     days: Days,
 }
@@ -100,6 +102,27 @@ impl Schedule {
     ///
     /// All texts that are no patterns, or a list of no or too many texts.
     pub fn parse<S: AsRef<str>>(texts: &[S], zone: Arc<Zone>) -> Result<Self, ScheduleError> {
+        Self::read(texts, None, zone)
+    }
+
+    /// Reads the schedule of the entry of that name, which fixes what `H` stands for.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Schedule::parse`].
+    pub fn parse_named<S: AsRef<str>>(
+        texts: &[S],
+        name: &str,
+        zone: Arc<Zone>,
+    ) -> Result<Self, ScheduleError> {
+        Self::read(texts, Some(name), zone)
+    }
+
+    fn read<S: AsRef<str>>(
+        texts: &[S],
+        name: Option<&str>,
+        zone: Arc<Zone>,
+    ) -> Result<Self, ScheduleError> {
         if texts.is_empty() {
             return Err(ScheduleError::NoPattern);
         }
@@ -108,7 +131,11 @@ impl Schedule {
         }
         let (mut patterns, mut errors) = (Vec::with_capacity(texts.len()), Vec::new());
         for (index, text) in texts.iter().enumerate() {
-            match CronPattern::parse(text.as_ref()) {
+            let read = match name {
+                Some(name) => CronPattern::parse_named(text.as_ref(), name),
+                None => CronPattern::parse(text.as_ref()),
+            };
+            match read {
                 Ok(pattern) => patterns.push(pattern),
                 Err(error) => errors.push((index, error)),
             }
@@ -116,10 +143,18 @@ impl Schedule {
         if !errors.is_empty() {
             return Err(ScheduleError::Patterns(errors));
         }
-        let texts = texts.iter().map(|text| text.as_ref().to_owned()).collect();
+        let mut hashed = Vec::new();
+        let texts = texts.iter().map(|text| {
+            let text = text.as_ref();
+            let resolved = name.and_then(|name| cron::resolved(text, name));
+            hashed.extend(resolved.clone().map(|is| (text.to_owned(), is)));
+            resolved.unwrap_or_else(|| text.to_owned())
+        });
+        let texts = texts.collect();
         Ok(Self {
             patterns: patterns.into(),
             texts,
+            hashed: hashed.into(),
             zone,
             days: Days::default(),
         })
@@ -280,7 +315,12 @@ impl Schedule {
         &self.patterns
     }
 
-    /// The texts as they were given.
+    /// The texts that have an `H`, each with what it stands for.
+    pub fn hashed(&self) -> &[(String, String)] {
+        &self.hashed
+    }
+
+    /// The texts, with what `H` stands for in its place.
     pub fn texts(&self) -> &[String] {
         &self.texts
     }

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::SourceFile;
 use crate::domain::{
-    AccountName, Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan, Skip,
-    Tick, TickId, TickState, Timestamp,
+    AccountName, Attempt, Change, EntryName, EntryState, LastSuccess, Mark, MarkChange, Origin,
+    Plan, Skip, Tick, TickId, TickState, Timestamp,
 };
 use crate::os::Clock;
 
@@ -41,6 +41,8 @@ struct Rows {
     placed: BTreeMap<AccountName, BTreeSet<TickId>>,
     /// The scheduled ticks: what makes (entry, due) unique.
     scheduled: BTreeMap<(EntryName, Timestamp), TickId>,
+    /// The newest tick of each entry whose run ended well.
+    successes: BTreeMap<EntryName, LastSuccess>,
     configs: BTreeMap<String, GoodConfig>,
     /// The ticks to come that are to be skipped.
     skips: BTreeMap<(EntryName, Timestamp), Skip>,
@@ -65,6 +67,7 @@ struct Faults {
 enum Undo {
     Row(TickId, Option<Box<Row>>),
     Mark(EntryName, Option<Mark>),
+    Success(EntryName, Option<LastSuccess>),
 }
 
 impl MemoryLedger {
@@ -163,6 +166,7 @@ impl Rows {
             at_pipeline: self.at_pipeline.clone(),
             placed: self.placed.clone(),
             scheduled: self.scheduled.clone(),
+            successes: self.successes.clone(),
             configs: self.configs.clone(),
             skips: self.skips.clone(),
             faults: Faults::default(),
@@ -172,6 +176,7 @@ impl Rows {
     fn state(&self, now: Timestamp, entry: &EntryName) -> EntryState {
         let mut state = EntryState {
             mark: self.marks.get(entry).cloned(),
+            last_success: self.successes.get(entry).cloned(),
             ..EntryState::default()
         };
         let from = (entry.clone(), Timestamp::MIN_UTC, TickId::from_text(""));
@@ -338,6 +343,13 @@ impl Rows {
         }
         undo.push(Undo::Row(tick.id.clone(), old.map(Box::new)));
         self.put(row);
+        if let Some(success) = tick.success() {
+            let known = self.successes.get(entry).cloned();
+            if known.as_ref().is_none_or(|known| known.due <= success.due) {
+                self.successes.insert(entry.clone(), success);
+                undo.push(Undo::Success(entry.clone(), known));
+            }
+        }
         Ok(())
     }
 
@@ -346,6 +358,12 @@ impl Rows {
             match step {
                 Undo::Row(_, Some(row)) => self.put(*row),
                 Undo::Row(id, None) => self.remove(&id),
+                Undo::Success(entry, Some(success)) => {
+                    self.successes.insert(entry, success);
+                }
+                Undo::Success(entry, None) => {
+                    self.successes.remove(&entry);
+                }
                 Undo::Mark(entry, Some(mark)) => {
                     self.marks.insert(entry, mark);
                 }
@@ -484,6 +502,12 @@ impl Ledger for MemoryLedger {
             rows.remove(id);
         }
         rows.skips.retain(|(_, due), _| *due >= before);
+        let rows = &mut *rows;
+        let known: BTreeSet<&EntryName> = rows.ticks.values().map(|row| &row.tick.entry).collect();
+        let marks = &rows.marks;
+        rows.successes.retain(|entry, success| {
+            success.due >= before || marks.contains_key(entry) || known.contains(entry)
+        });
         Ok(old.len() as u64)
     }
 
@@ -516,6 +540,10 @@ impl Ledger for MemoryLedger {
 
     async fn last_config(&self, key: String) -> Result<Option<GoodConfig>, LedgerError> {
         Ok(self.read()?.configs.get(&key).cloned())
+    }
+
+    async fn last_success(&self, entry: EntryName) -> Result<Option<LastSuccess>, LedgerError> {
+        Ok(self.read()?.successes.get(&entry).cloned())
     }
 
     async fn put_skips(&self, entry: EntryName, skips: Vec<Skip>) -> Result<(), LedgerError> {

@@ -11,7 +11,9 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use crate::config::SourceFile;
-use crate::domain::{Attempt, EntryName, EntryState, Plan, Reason, Skip, Tick, TickId, Timestamp};
+use crate::domain::{
+    Attempt, EntryName, EntryState, LastSuccess, Plan, Reason, Skip, Tick, TickId, Timestamp,
+};
 
 pub mod memory;
 mod rule;
@@ -231,8 +233,9 @@ pub trait Ledger: Send + Sync + 'static {
         tick: TickId,
     ) -> impl Future<Output = Result<Option<Story>, LedgerError>> + Send;
 
-    /// Forgets ticks that were due and ended before `before`, with their attempts and notes, and marks for skips before it; gives how many. Open ticks
-    /// stay. Works in small commits, so that no decision waits long. When it fails midway, what was forgotten is gone.
+    /// Forgets ticks that were due and ended before `before`, with their attempts and notes, and marks for skips before it;
+    /// gives how many ticks. Open ticks stay, and so does what is remembered of the last success of an entry that has a mark
+    /// or a tick. Works in small commits, so that no decision waits long. When it fails midway, what was forgotten is gone.
     fn prune(&self, before: Timestamp) -> impl Future<Output = Result<u64, LedgerError>> + Send;
 
     /// Keeps the files of a configuration that was loaded without a problem, in place of the last under `key`.
@@ -255,6 +258,12 @@ pub trait Ledger: Send + Sync + 'static {
         &self,
         key: String,
     ) -> impl Future<Output = Result<Option<GoodConfig>, LedgerError>> + Send;
+
+    /// The entry's newest tick whose run ended well, by due time.
+    fn last_success(
+        &self,
+        entry: EntryName,
+    ) -> impl Future<Output = Result<Option<LastSuccess>, LedgerError>> + Send;
 
     /// Marks ticks of an entry that are to come to be skipped, in place of what is marked for the same due times.
     fn put_skips(

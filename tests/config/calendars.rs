@@ -208,6 +208,11 @@ fn what_is_wrong_with_a_calendar_is_said_with_what_to_write() {
             "",
         ),
         (
+            "{ patterns: ['* * H * *'] }",
+            "the cron pattern is wrong",
+            "there is no name here",
+        ),
+        (
             "{ ics: cn.ical }",
             "is not the name of a calendar file",
             "ends in .ics",
@@ -421,4 +426,23 @@ fn a_broken_calendar_file_is_shown_at_its_line_and_where_it_is_named() {
     );
     let loaded = check_files(&[("a.yaml", &text), ("cn.ics", ICS), ("other.ics", ICS)]);
     assert!(loaded.problems[0].message.contains("no calendar names it"));
+}
+
+#[test]
+fn each_entry_of_a_matrix_keeps_to_the_calendar_that_its_value_names() {
+    let top = "calendars:\n  cn: { holidays: 2027-02-05..2027-02-11 }\n  de: { holidays: 2027-02-08 }\n\
+               freezes: [{ from: 2027-02-20, until: 2027-02-21, except: [nightly-de], reason: audit }]\n";
+    let keys = "matrix: { calendar: [cn, de] }\ncron: H 2 * * *\nskip_on: '{{ matrix.calendar }}'";
+    let config = good(&file(top, keys));
+    let off: Vec<(&str, usize, bool)> = (config.entries.values())
+        .map(|entry| {
+            let days = days(entry.schedule.as_ref().unwrap(), "2027-02");
+            let is_frozen = !days.contains(&"20".to_owned());
+            (entry.name.as_str(), 28 - days.len(), is_frozen)
+        })
+        .collect();
+    assert_eq!(off, [("nightly-cn", 9, true), ("nightly-de", 1, false)]);
+    let (_, said, advice) = problem(&file(top, &keys.replace("[cn, de]", "[cn, fr]")));
+    assert_eq!(said, "there is no calendar `fr`");
+    assert!(advice.contains("configured are"), "{advice}");
 }

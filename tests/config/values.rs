@@ -713,3 +713,165 @@ fn a_hundred_thousand_entries_load_in_good_time() {
         started.elapsed()
     );
 }
+
+#[test]
+fn hash_is_fixed_by_the_name_of_each_entry_that_shares_a_pattern() {
+    let text = format!(
+        "accounts: {{ main: {{ region: cn-north-4 }} }}\ndefaults: {{ cron: [H 2 * * 1-5, \"@daily\"] }}\nschedules:\n  \
+         nightly-web:\n{IDS}  nightly-api:\n{IDS}"
+    );
+    let config = check(&text).config.unwrap();
+    let texts: Vec<&[String]> = (config.entries.values())
+        .map(|entry| entry.schedule.as_ref().unwrap().texts())
+        .collect();
+    assert_eq!(
+        texts,
+        [["42 2 * * 1-5", "@daily"], ["53 2 * * 1-5", "@daily"]]
+    );
+    let web = config.entries.values().last().unwrap();
+    let schedule = web.schedule.as_ref().unwrap();
+    assert_eq!(
+        schedule.hashed(),
+        [("H 2 * * 1-5".to_owned(), "53 2 * * 1-5".to_owned())]
+    );
+    assert_eq!(schedule.fingerprint(), "53 2 * * 1-5 | @DAILY | in UTC");
+}
+
+#[test]
+fn a_matrix_makes_an_entry_of_every_combination() {
+    let text = r#"
+accounts: { main: { region: cn-north-4 } }
+schedules:
+  nightly:
+    matrix:
+      target:
+        - { name: web, project_id: 54f90b75fc1447b1b65e8d3a9f77923d, pipeline_id: e5460d1d403146a1935c2d4b68ef506c }
+        - { name: api, project_id: 7c9d2e4f6a8b4c1d9e3f5a7b1c2d4e6f, pipeline_id: 3e5f7a9b1c2d4e6f8a0b2c4d6e8f0a1b }
+      branch: [main, release/1.2]
+      exclude: [{ target: { name: api }, branch: main }]
+      include: [{ target: { name: api, project_id: 7c9d2e4f6a8b4c1d9e3f5a7b1c2d4e6f, pipeline_id: 0f1e2d3c4b5a69788796a5b4c3d2e1f0 }, branch: dev }]
+    cron: "H 2 * * *"
+    project_id: "{{ matrix.target.project_id }}"
+    pipeline_id: "{{ matrix.target.pipeline_id }}"
+    sources:
+      - &source { git_type: github, git_url: "https://example.com/{{ matrix.target.name }}.git", branch: "{{ matrix.branch }}" }
+    variables: { NAME: "{{ matrix.target.name | upper }} of {{ tick.local | date('%F') }}" }
+    enabled: "{{ 'false' if matrix.branch == 'dev' else 'true' }}"
+  "{{ matrix.zone | lower | replace('/', '_') }}":
+    <<: { project_id: 54f90b75fc1447b1b65e8d3a9f77923d, pipeline_id: e5460d1d403146a1935c2d4b68ef506c }
+    matrix: { zone: [Europe/Berlin, Asia/Tokyo] }
+    timezone: "{{ matrix.zone }}"
+    cron: "0 2 * * *"
+"#;
+    let loaded = check(text);
+    let config = loaded
+        .config
+        .unwrap_or_else(|| panic!("{:#?}", loaded.problems));
+    let names: Vec<&str> = config.entries.keys().map(|name| name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "asia_tokyo",
+            "europe_berlin",
+            "nightly-api-dev",
+            "nightly-api-release-1.2",
+            "nightly-web-main",
+            "nightly-web-release-1.2"
+        ]
+    );
+    let entry = |name: &str| {
+        let found = config
+            .entries
+            .values()
+            .find(|entry| entry.name.as_str() == name);
+        found.unwrap_or_else(|| panic!("{name}"))
+    };
+    let zone = |name: &str| {
+        entry(name)
+            .schedule
+            .as_ref()
+            .unwrap()
+            .zone()
+            .name()
+            .to_owned()
+    };
+    assert_eq!(
+        [zone("asia_tokyo"), zone("europe_berlin")],
+        ["Asia/Tokyo", "Europe/Berlin"]
+    );
+    let api = entry("nightly-api-release-1.2");
+    assert_eq!(api.request.pipeline_id, "3e5f7a9b1c2d4e6f8a0b2c4d6e8f0a1b");
+    let source = api.request.sources.as_ref().unwrap()[0]
+        .params
+        .as_ref()
+        .unwrap();
+    assert_eq!(source.git_url, "https://example.com/api.git");
+    let build = source.build_params.as_ref().unwrap();
+    assert_eq!(build.target_branch.as_deref(), Some("release/1.2"));
+    let VariableValue::Value(value) = &api.request.variables.as_ref().unwrap()[0].value else {
+        panic!("it is no secret");
+    };
+    assert_eq!(value, "API of {{ tick.local | date('%F') }}");
+    assert!(api.enabled && !entry("nightly-api-dev").enabled);
+    // What the name fixes is that of the built name.
+    let minute = |name: &str| entry(name).schedule.as_ref().unwrap().texts()[0].clone();
+    let expected = pipecron::domain::cron::resolved("H 2 * * *", "nightly-web-main");
+    assert_eq!(Some(minute("nightly-web-main")), expected);
+    assert_ne!(
+        minute("nightly-web-main"),
+        minute("nightly-web-release-1.2")
+    );
+}
+
+#[test]
+fn what_is_wrong_in_a_matrix_entry_is_said_once_for_all_combinations() {
+    let numbers: Vec<String> = (0..100).map(|number| format!("n{number}")).collect();
+    let text = format!(
+        "accounts: {{ main: {{ region: cn-north-4 }} }}\nschedules:\n  nightly:\n    matrix: {{ a: [{0}], b: [{0}] }}\n    \
+         cron: 0 25 * * *\n    overlap: sometimes\n    variables: {{ A: \"{{{{ matrix.c }}}}\" }}\n",
+        numbers.join(", ")
+    );
+    let loaded = check(&text);
+    let messages: Vec<&str> = loaded
+        .problems
+        .iter()
+        .map(|problem| problem.message.as_str())
+        .collect();
+    let expected = [
+        "the entry `nightly` has no `project_id`",
+        "the entry `nightly` has no `pipeline_id`",
+        "the cron pattern is wrong: `25` in the hour",
+        "`overlap` cannot be `sometimes`",
+        "the matrix has no text `matrix.c`",
+    ];
+    assert_eq!(messages, expected);
+    let text = text.replace("matrix.c", "matrix.a");
+    let loaded = check(&text);
+    assert_eq!(loaded.problems.len(), 4, "{:#?}", loaded.problems);
+    let good = format!(
+        "accounts: {{ main: {{ region: cn-north-4 }} }}\nschedules:\n  nightly:\n    matrix: {{ a: [{0}], b: [{0}] }}\n    \
+         cron: 0 2 * * *\n{IDS}",
+        numbers.join(", ")
+    );
+    assert_eq!(check(&good).config.unwrap().entries.len(), 10_000);
+}
+
+#[test]
+fn anchors_aliases_and_merge_keys_spare_repetition() {
+    let text = format!(
+        "accounts: {{ main: {{ region: cn-north-4 }} }}\nschedules:\n  base: &base\n    cron: [&two 0 2 * * *, 0 3 * * *]\n    spread: 5m\n\
+         {IDS}  other:\n    <<: *base\n    cron: *two\n    spread: 10m\n"
+    );
+    let config = check(&text).config.unwrap();
+    let seen: Vec<(usize, Duration)> = (config.entries.values())
+        .map(|entry| (entry.schedule.as_ref().unwrap().texts().len(), entry.spread))
+        .collect();
+    assert_eq!(
+        seen,
+        [(2, Duration::from_secs(300)), (1, Duration::from_secs(600))]
+    );
+    let ids: Vec<&str> = (config.entries.values())
+        .map(|entry| entry.request.pipeline_id.as_str())
+        .collect();
+    assert_eq!(ids[0], ids[1]);
+}

@@ -316,7 +316,7 @@ async fn a_tick_by_hand_does_not_wait_until_the_clock_is_again_where_it_was() {
     let tick = daemon
         .trigger(
             Arc::new(by_hand),
-            RunRequest::default(),
+            Vec::new(),
             "abcd".to_owned(),
             &mut events,
         )

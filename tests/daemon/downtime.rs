@@ -1,7 +1,7 @@
 //! What costs a decision: days of downtime one an entry, in one commit that opens what the rules say; a look at a run
 //! only what it tells.
 
-use pipecron::domain::{EntryState, Plan, Skip, TickId};
+use pipecron::domain::{EntryState, LastSuccess, Plan, Skip, TickId};
 use pipecron::ledger::{GoodConfig, LedgerError, Story};
 
 use tokio::task::JoinSet;
@@ -64,6 +64,10 @@ impl Ledger for Counted {
 
     async fn last_config(&self, key: String) -> Result<Option<GoodConfig>, LedgerError> {
         self.rows.last_config(key).await
+    }
+
+    async fn last_success(&self, entry: EntryName) -> Result<Option<LastSuccess>, LedgerError> {
+        self.rows.last_success(entry).await
     }
 
     async fn put_skips(&self, entry: EntryName, skips: Vec<Skip>) -> Result<(), LedgerError> {

@@ -174,6 +174,11 @@ fn no_mutation_breaks_search() {
 }
 
 #[test]
+fn no_mutation_breaks_template() {
+    throw(&targets::template::TARGET);
+}
+
+#[test]
 fn no_mutation_breaks_words() {
     throw(&targets::words::TARGET);
 }

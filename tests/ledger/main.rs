@@ -72,6 +72,7 @@ suite![
     pruning_works_through_any_number,
     the_last_good_configuration_is_kept_by_key,
     old_configurations_are_forgotten_but_not_the_newest_nor_those_in_use,
+    the_last_success_is_the_newest_by_due_time_and_outlives_its_row,
     the_newest_due_time_is_that_of_a_scheduled_row,
     entries_with_open_ticks_are_known,
     the_id_is_eight_letters,

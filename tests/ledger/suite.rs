@@ -7,9 +7,9 @@ use pipecron::config::SourceFile;
 use pipecron::domain::request::{SecretRef, Source, SourceParams, Variable, VariableValue};
 use pipecron::domain::retry::Jitter;
 use pipecron::domain::{
-    Answer, AnswerKind, Attempt, Change, Doubt, EntryName, EntryState, Mark, MarkChange, Missed,
-    OnDoubt, Origin, Overlap, Plan, Policy, Reason, Retry, Run, RunRequest, Skip, Tick, TickId,
-    TickState, Timestamp,
+    Answer, AnswerKind, Attempt, Change, Doubt, EntryName, EntryState, LastSuccess, Mark,
+    MarkChange, Missed, OnDoubt, Origin, Overlap, Plan, Policy, Reason, Retry, Run, RunRequest,
+    Skip, Tick, TickId, TickState, Timestamp,
 };
 use pipecron::ledger::{
     HistoryQuery, Ledger, LedgerError, MESSAGE_CHARS_MAX, NOTE_CHARS_MAX, PRUNE_ROWS_MAX,
@@ -979,6 +979,53 @@ pub(crate) async fn old_configurations_are_forgotten_but_not_the_newest_nor_thos
     assert_eq!(forget(second(1_000), &[]).await.unwrap(), 1);
     assert_eq!(forget(second(1_000), &[]).await.unwrap(), 0);
     assert_eq!(kept().await, ["/a"]);
+}
+
+pub(crate) async fn the_last_success_is_the_newest_by_due_time_and_outlives_its_row(
+    ledger: impl Ledger,
+) {
+    let succeeded = |due: i64, run: &str, number: Option<u64>| Tick {
+        run: Some(Run {
+            id: run.to_owned(),
+            number,
+            ..Run::started(second(due))
+        }),
+        ..ended(&tick("a", second(due)), Reason::Succeeded, second(0))
+    };
+    let last = async |entry_name: &str| ledger.last_success(entry(entry_name)).await.unwrap();
+    assert_eq!(last("a").await, None);
+    let failed = ended(&tick("a", second(-50)), Reason::Failed, second(0));
+    put(&ledger, [&succeeded(-100, "r1", Some(7)), &failed]).await;
+    // An older one that ends later does not take its place.
+    put(&ledger, [&succeeded(-200, "r0", None)]).await;
+    let expected = LastSuccess {
+        due: second(-100),
+        run_id: "r1".to_owned(),
+        number: Some(7),
+    };
+    assert_eq!(last("a").await, Some(expected.clone()));
+    assert_eq!(last("b").await, None);
+    // What a decision sees is the same.
+    let seen = Arc::new(Mutex::new(None));
+    let told = Arc::clone(&seen);
+    let decide = move |_, _: &_, state: &EntryState| {
+        *told.lock().unwrap() = state.last_success.clone();
+        Plan::default()
+    };
+    ledger.decide(vec![entry("a")], decide).await.unwrap();
+    assert_eq!(seen.lock().unwrap().take(), Some(expected.clone()));
+    // It outlives its row as long as the entry has a tick, and goes with the last of them.
+    put(&ledger, [&tick("a", second(300))]).await;
+    pass(600).await;
+    ledger.prune(second(200)).await.unwrap();
+    assert_eq!(last("a").await, Some(expected));
+    put(
+        &ledger,
+        [&ended(&tick("a", second(300)), Reason::Failed, second(310))],
+    )
+    .await;
+    ledger.prune(second(400)).await.unwrap();
+    assert_eq!(last("a").await, None);
 }
 
 pub(crate) async fn the_newest_due_time_is_that_of_a_scheduled_row(ledger: impl Ledger) {

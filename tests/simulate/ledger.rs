@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pipecron::config::SourceFile;
-use pipecron::domain::{EntryName, EntryState, Plan, Skip, TickId, Timestamp};
+use pipecron::domain::{EntryName, EntryState, LastSuccess, Plan, Skip, TickId, Timestamp};
 use pipecron::ledger::{Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, MemoryLedger, Story};
 
 use super::checks::Checks;
@@ -125,6 +125,10 @@ impl Ledger for SimLedger {
 
     async fn last_config(&self, key: String) -> Result<Option<GoodConfig>, LedgerError> {
         self.rows.last_config(key).await
+    }
+
+    async fn last_success(&self, entry: EntryName) -> Result<Option<LastSuccess>, LedgerError> {
+        self.rows.last_success(entry).await
     }
 
     async fn put_skips(&self, entry: EntryName, skips: Vec<Skip>) -> Result<(), LedgerError> {

@@ -193,6 +193,7 @@ fn entry_of(
         not_before: None,
         not_after: None,
         labels: BTreeSet::new(),
+        templates: None,
     }
 }
 

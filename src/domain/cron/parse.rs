@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::calendar::LocalTimes;
-use super::{BothDays, CronPattern};
+use super::{BothDays, CronPattern, hash};
 
 /// A longer text is refused unread. Every list of every value of all six fields fits.
 const LENGTH_MAX: usize = 1_024;
@@ -92,14 +92,14 @@ impl Field {
         }
     }
 
-    fn min(self) -> u32 {
+    pub(super) fn min(self) -> u32 {
         match self {
             Self::Second | Self::Minute | Self::Hour | Self::DayOfWeek => 0,
             Self::DayOfMonth | Self::Month => 1,
         }
     }
 
-    fn max(self) -> u32 {
+    pub(super) fn max(self) -> u32 {
         match self {
             Self::Second | Self::Minute => 59,
             Self::Hour => 23,
@@ -194,13 +194,17 @@ impl std::error::Error for PatternError {}
 
 /// A piece of the text, and where it begins.
 #[derive(Debug, Clone, Copy)]
-struct Piece<'a> {
-    text: &'a str,
+pub(super) struct Piece<'a> {
+    pub(super) text: &'a str,
     start: usize,
 }
 
 impl<'a> Piece<'a> {
-    fn slice(self, range: Range<usize>) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, start: 0 }
+    }
+
+    pub(super) fn slice(self, range: Range<usize>) -> Self {
         let start = self.start + range.start;
         Self {
             text: self.text.get(range).unwrap_or_default(),
@@ -208,7 +212,7 @@ impl<'a> Piece<'a> {
         }
     }
 
-    fn split_once(self, separator: char) -> Option<(Self, Self)> {
+    pub(super) fn split_once(self, separator: char) -> Option<(Self, Self)> {
         let at = self.text.find(separator)?;
         Some((
             self.slice(0..at),
@@ -239,7 +243,7 @@ impl<'a> Piece<'a> {
         })
     }
 
-    fn is_digits(self) -> bool {
+    pub(super) fn is_digits(self) -> bool {
         !self.text.is_empty() && self.text.bytes().all(|byte| byte.is_ascii_digit())
     }
 
@@ -265,7 +269,7 @@ impl<'a> Piece<'a> {
         }
     }
 
-    fn error(
+    pub(super) fn error(
         self,
         field: Option<Field>,
         kind: PatternErrorKind,
@@ -283,18 +287,19 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Reads a pattern.
-pub(super) fn pattern(text: &str) -> Result<CronPattern, PatternError> {
-    let whole = Piece { text, start: 0 };
+/// Reads a pattern. `name` is what `H` is fixed by.
+pub(super) fn pattern(text: &str, name: Option<&str>) -> Result<CronPattern, PatternError> {
+    let whole = Piece::new(text);
     if text.len() > LENGTH_MAX {
-        return Err(whole.error(
-            None,
-            PatternErrorKind::Length,
-            format!(
-                "a pattern has at most {LENGTH_MAX} bytes, and this has {}",
-                text.len()
-            ),
-        ));
+        let message = format!(
+            "a pattern has at most {LENGTH_MAX} bytes, and this has {}",
+            text.len()
+        );
+        return Err(PatternError {
+            // It was not looked at, and each of its characters may be shown as ten.
+            piece: whole.beginning(20),
+            ..whole.error(None, PatternErrorKind::Length, message)
+        });
     }
     refuse_odd_characters(whole)?;
     let words: Vec<Piece<'_>> = whole.words().collect();
@@ -312,10 +317,10 @@ pub(super) fn pattern(text: &str) -> Result<CronPattern, PatternError> {
                 text: "0",
                 start: minute.start,
             };
-            fields(whole, [second, minute, hour, day, month, weekday])
+            fields(whole, [second, minute, hour, day, month, weekday], name)
         }
         [second, minute, hour, day, month, weekday] => {
-            fields(whole, [second, minute, hour, day, month, weekday])
+            fields(whole, [second, minute, hour, day, month, weekday], name)
         }
         _ => Err(trimmed.error(
             None,
@@ -341,7 +346,7 @@ fn nickname(trimmed: Piece<'_>) -> Result<CronPattern, PatternError> {
                 format!("a nickname stands alone; write `{name}`, or a pattern of five fields");
             return Err(trimmed.error(None, PatternErrorKind::Nickname, message));
         }
-        return pattern(meaning);
+        return pattern(meaning, None);
     }
     let (kind, message) = match word.to_ascii_lowercase().as_str() {
         "@every" => (
@@ -354,7 +359,7 @@ fn nickname(trimmed: Piece<'_>) -> Result<CronPattern, PatternError> {
         ),
         _ => (
             PatternErrorKind::Nickname,
-            "no such nickname; there are @yearly, @annually, @monthly, @weekly, @daily, @midnight and @hourly",
+            "no such nickname; there are @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly and @manually",
         ),
     };
     Err(trimmed.error(None, kind, message))
@@ -397,10 +402,14 @@ fn field_count_message(words: &[Piece<'_>]) -> String {
 }
 
 /// Reads the six fields.
-fn fields(whole: Piece<'_>, words: [Piece<'_>; 6]) -> Result<CronPattern, PatternError> {
+fn fields(
+    whole: Piece<'_>,
+    words: [Piece<'_>; 6],
+    name: Option<&str>,
+) -> Result<CronPattern, PatternError> {
     let mut times = LocalTimes::NONE;
     for (field, word) in Field::ALL.into_iter().zip(words) {
-        read_field(field, word, &mut times)?;
+        read_field(field, word, name, &mut times)?;
     }
     let [second, minute, hour, day, month, weekday] = words;
     let open = |word: Piece<'_>| word.text.starts_with(['*', '?']);
@@ -445,7 +454,12 @@ fn fields(whole: Piece<'_>, words: [Piece<'_>; 6]) -> Result<CronPattern, Patter
 }
 
 /// Reads one field into `times`.
-fn read_field(field: Field, word: Piece<'_>, times: &mut LocalTimes) -> Result<(), PatternError> {
+fn read_field(
+    field: Field,
+    word: Piece<'_>,
+    name: Option<&str>,
+    times: &mut LocalTimes,
+) -> Result<(), PatternError> {
     let is_day = matches!(field, Field::DayOfMonth | Field::DayOfWeek);
     if word.text.contains('?') {
         if word.text == "?" && is_day {
@@ -464,18 +478,20 @@ fn read_field(field: Field, word: Piece<'_>, times: &mut LocalTimes) -> Result<(
         return Err(word.error(Some(field), PatternErrorKind::List, message));
     }
     word.split(',')
-        .try_for_each(|item| read_item(field, item, times))
+        .try_for_each(|item| read_item(field, item, name, times))
 }
 
 /// Reads one item of a field's list.
-fn read_item(field: Field, item: Piece<'_>, times: &mut LocalTimes) -> Result<(), PatternError> {
-    let first_two = (item.text.as_bytes().first(), item.text.as_bytes().get(1));
-    if let (Some(b'H' | b'h'), None | Some(b'(' | b'/' | b'-')) = first_two {
-        return Err(item.error(
-            Some(field),
-            PatternErrorKind::Unsupported,
-            "H is not supported yet; write a value",
-        ));
+fn read_item(
+    field: Field,
+    item: Piece<'_>,
+    name: Option<&str>,
+    times: &mut LocalTimes,
+) -> Result<(), PatternError> {
+    if hash::is_one(item.text) {
+        let drawn = hash::read(field, item, name)?;
+        add(field, drawn.range, drawn.step, times);
+        return Ok(());
     }
     let (base, step) = match item.split_once('/') {
         Some((base, step)) => (base, Some(read_step(field, base, step)?)),
@@ -742,7 +758,7 @@ fn read_special_weekday(base: Piece<'_>, times: &mut LocalTimes) -> Result<bool,
 }
 
 /// Reads one value: a number, or a name where the field has names.
-fn read_value(field: Field, piece: Piece<'_>) -> Result<u32, PatternError> {
+pub(super) fn read_value(field: Field, piece: Piece<'_>) -> Result<u32, PatternError> {
     if piece.is_digits() {
         let value = piece.text.parse().unwrap_or(u32::MAX);
         if (field.min()..=field.max()).contains(&value) {

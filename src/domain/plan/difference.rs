@@ -312,6 +312,7 @@ mod tests {
                 not_before: None,
                 not_after: None,
                 labels: BTreeSet::new(),
+                templates: None,
             };
             BTreeMap::from([(name.clone(), Arc::new(entry))])
         };
@@ -335,6 +336,7 @@ mod tests {
 
     fn due(patterns: &[&str], change: impl FnOnce(&mut Entry)) -> Entry {
         let mut entry = Entry {
+            templates: None,
             name: EntryName::parse("nightly").unwrap(),
             schedule: Some(Schedule::parse(patterns, Arc::new(Zone::utc())).unwrap()),
             account: AccountName::parse("main").unwrap(),

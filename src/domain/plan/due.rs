@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 
 use super::doubt::look_before_first_send;
-use super::{Room, just_after, just_before, mark_at, new_tick, send_or_wait};
+use super::{Room, end, just_after, just_before, making, mark_at, new_tick, send_or_wait};
 use crate::domain::schedule::{Count, Exclusion, Schedule};
 use crate::domain::{
     CatchUp, Change, Entry, EntryState, Mark, MarkChange, Missed, ON_TIME, Origin, Plan,
@@ -63,6 +63,11 @@ pub(super) fn open_due(
         );
         let moved = schedule.stands_for(due);
         tick.moved_from = moved.into_iter().map(|(_, named)| named).collect();
+        if let Err(why) = making::make(entry, state.last_success.as_ref(), &[], &mut tick) {
+            // Checked when it was loaded, but for another instant.
+            end(now, tick, Reason::Refused, why, plan);
+            continue;
+        }
         let is_late = now - due > TimeDelta::from_std(ON_TIME).unwrap_or_default();
         // A clock that was ahead when we came says nothing.
         let is_older = room

@@ -9,7 +9,7 @@ use crate::domain::sighting::{Look, RunStatus, SeenRun, Sighting};
 use crate::domain::zone::Zone;
 use crate::domain::{
     AccountName, AnswerKind, CatchUp, EntryName, OnDoubt, PipelineAt, Policy, RECENT_DAYS, Retry,
-    Skip,
+    RunRequest, Skip,
 };
 
 mod calendars;
@@ -87,6 +87,7 @@ impl World {
                 not_before: None,
                 not_after: None,
                 labels: BTreeSet::new(),
+                templates: None,
             },
             mark: None,
             ticks: Vec::new(),
@@ -148,6 +149,11 @@ impl World {
                 .collect(),
             others: self.others.clone(),
             taken: self.taken(),
+            last_success: self
+                .ticks
+                .iter()
+                .filter_map(Tick::success)
+                .max_by_key(|success| success.due),
             known_numbers: BTreeMap::new(),
         }
     }
@@ -906,7 +912,7 @@ fn a_tick_by_hand_never_moves_the_mark_and_ignores_the_schedule() {
         &world.entry,
         &world.state(),
         "a1b2",
-        RunRequest::default(),
+        &[],
         &mut world.room.clone(),
     );
     world.store(plan);
@@ -933,7 +939,7 @@ fn a_command_that_is_stopped_withdraws_its_tick_unless_it_is_under_way() {
         &world.entry,
         &world.state(),
         "a1b2",
-        RunRequest::default(),
+        &[],
         &mut world.room.clone(),
     );
     let id = open.changes[0].tick.id.clone();
@@ -961,7 +967,7 @@ fn a_removed_entry_withdraws_what_waits_and_keeps_what_is_under_way() {
         &world.entry,
         &world.state(),
         "a1b2",
-        RunRequest::default(),
+        &[],
         &mut world.room.clone(),
     );
     world.store(open);
@@ -1056,4 +1062,65 @@ fn looks_that_the_account_keeps_back_do_not_wait_ever_longer() {
     let plan = interrupted(world.now, &world.state());
     world.store(plan);
     assert!(world.wake_at.unwrap() - world.now < TimeDelta::seconds(10));
+}
+
+#[test]
+fn a_template_that_makes_too_much_for_this_tick_ends_it_and_sends_nothing() {
+    let mut world = World::at("2026-11-25T01:00:00Z").with(|entry| {
+        let zones = crate::domain::template::Zones {
+            own: Arc::new(Zone::utc()),
+            named: BTreeMap::new(),
+        };
+        entry.templates = Some(Arc::new(zones));
+        // From the second tick on it is longer than a description may be.
+        let long = "x".repeat(960);
+        entry.request.description = Some(format!(
+            "{{{{ 'first' if last_success.due is undefined else '{long}' }}}} {{{{ tick.previous | default('-') }}}}"
+        ));
+    });
+    world.entry.policy.follow = true;
+    world.decide().go_to("2026-11-25T02:00:00Z");
+    let first = &world.ticks[0];
+    assert_eq!(
+        first.request.description.as_deref(),
+        Some("first 2026-11-24T02:00:00Z")
+    );
+    world.answers(started("r1"));
+    world.ticks[0].state = TickState::Ended {
+        reason: Reason::Succeeded,
+        at: world.now,
+    };
+    world.go_to("2026-11-26T02:00:00Z");
+    assert_eq!(world.reasons(), ["succeeded", "refused"]);
+    assert_eq!(world.sent.len(), 1, "nothing was sent for it");
+    let note = &world.ticks[1].note;
+    assert!(
+        note.starts_with("the template of `description`: it makes 981 characters, and ")
+            && note.ends_with(" are possible; nothing was sent"),
+        "{note}"
+    );
+    // A tick by hand is refused in the same way, and a variable given by hand is sent as it is.
+    let variable = Variable {
+        name: "A".to_owned(),
+        value: crate::domain::request::VariableValue::Value("{{ tick.id }}".to_owned()),
+    };
+    let variables = [variable];
+    let by_hand = |world: &World| {
+        let room = &mut world.room.clone();
+        open_manual(
+            world.now,
+            &world.entry,
+            &world.state(),
+            "a1b2",
+            &variables,
+            room,
+        )
+    };
+    let refused = by_hand(&world);
+    assert!(refused.asks.is_empty());
+    assert_eq!(refused.changes[0].tick.state.name(), "ended");
+    world.entry.request.description = Some("{{ tick.origin }}".to_owned());
+    let sent = by_hand(&world).changes[0].tick.request.clone();
+    assert_eq!(sent.description.as_deref(), Some("manual"));
+    assert_eq!(sent.variables.as_deref(), Some(variables.as_slice()));
 }

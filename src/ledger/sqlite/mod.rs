@@ -15,7 +15,7 @@ use rusqlite::{Connection, InterruptHandle, MAIN_DB, OpenFlags, params};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::SourceFile;
-use crate::domain::{EntryName, EntryState, Plan, Skip, Tick, TickId, Timestamp};
+use crate::domain::{EntryName, EntryState, LastSuccess, Plan, Skip, Tick, TickId, Timestamp};
 use crate::os::Clock;
 
 use super::{Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, PRUNE_ROWS_MAX, Story};
@@ -341,6 +341,11 @@ impl Ledger for SqliteLedger {
 
     async fn last_config(&self, key: String) -> Result<Option<GoodConfig>, LedgerError> {
         self.read(move |conn| rows::last_config(conn, &key)).await
+    }
+
+    async fn last_success(&self, entry: EntryName) -> Result<Option<LastSuccess>, LedgerError> {
+        self.read(move |conn| rows::last_success(conn, &entry))
+            .await
     }
 
     async fn put_skips(&self, entry: EntryName, skips: Vec<Skip>) -> Result<(), LedgerError> {

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::config::SourceFile;
 use crate::domain::{
-    AccountName, Answer, Attempt, Change, EntryName, EntryState, Mark, MarkChange, Origin, Plan,
-    Reason, Run, Skip, Tick, TickId, TickState, Timestamp,
+    AccountName, Answer, Attempt, Change, EntryName, EntryState, LastSuccess, Mark, MarkChange,
+    Origin, Plan, Reason, Run, Skip, Tick, TickId, TickState, Timestamp,
 };
 
 use super::super::rule::{self, Effect, Stored, Wanted};
@@ -66,6 +66,7 @@ fn state(conn: &Connection, now: Timestamp, entry: &EntryName) -> Result<EntrySt
             until: instant(until),
             schedule,
         }),
+        last_success: last_success(conn, entry)?,
         ..EntryState::default()
     };
     let sql = format!(
@@ -89,6 +90,21 @@ fn state(conn: &Connection, now: Timestamp, entry: &EntryName) -> Result<EntrySt
     }
     add_others(conn, entry, &mut state)?;
     Ok(state)
+}
+
+/// The entry's newest tick whose run ended well.
+pub(super) fn last_success(conn: &Connection, entry: &EntryName) -> Result<Option<LastSuccess>> {
+    let found = conn
+        .prepare_cached("SELECT due, run_id, number FROM successes WHERE entry = ?1")?
+        .query_row([entry.as_str()], |row| {
+            Ok(LastSuccess {
+                due: instant(row.get(0)?),
+                run_id: row.get(1)?,
+                number: row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned),
+            })
+        })
+        .optional()?;
+    Ok(found)
 }
 
 /// What was decided in the last days up to `until`, also by the instants that the rows stand for.
@@ -247,6 +263,9 @@ fn apply(conn: &Connection, now: Timestamp, entry: &EntryName, change: &Change) 
         (Effect::Open | Effect::Update, _) => open(conn, tick)?,
     };
     put_run(conn, seq, tick.run.as_ref())?;
+    if let Some(success) = tick.success() {
+        put_success(conn, entry, &success)?;
+    }
     if let Some(attempt) = &change.attempt {
         let stored = attempts(conn, seq, &tick.id, Some(attempt.number))?;
         rule::answers(stored.first(), attempt).map_err(refused)?;
@@ -257,6 +276,21 @@ fn apply(conn: &Connection, now: Timestamp, entry: &EntryName, change: &Change) 
          SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3 FROM notes WHERE tick = ?1",
     )?
     .execute(params![seq, nanos(now), tick.note])?;
+    Ok(())
+}
+
+fn put_success(conn: &Connection, entry: &EntryName, success: &LastSuccess) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO successes (entry, due, run_id, number) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (entry) DO UPDATE SET due = excluded.due, run_id = excluded.run_id, number = excluded.number \
+         WHERE excluded.due >= successes.due",
+    )?
+    .execute(params![
+        entry.as_str(),
+        nanos(success.due),
+        success.run_id,
+        success.number.map(u64::cast_signed),
+    ])?;
     Ok(())
 }
 
@@ -527,6 +561,12 @@ pub(super) fn prune(conn: &Connection, before: Timestamp, rows_max: u32) -> Resu
              WHERE state = 'ended' AND state_at < ?1 AND due < ?1 ORDER BY state_at LIMIT ?2)",
         )?
         .execute(params![nanos(before), rows_max])?;
+    conn.prepare_cached(
+        "DELETE FROM successes WHERE due < ?1 \
+         AND NOT EXISTS (SELECT 1 FROM marks m WHERE m.entry = successes.entry) \
+         AND NOT EXISTS (SELECT 1 FROM ticks t WHERE t.entry = successes.entry)",
+    )?
+    .execute([nanos(before)])?;
     Ok(forgotten as u64)
 }
 

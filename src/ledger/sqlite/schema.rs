@@ -133,7 +133,8 @@ CREATE INDEX ticks_placed ON ticks (account) WHERE place = 1;
 CREATE INDEX ticks_at_pipeline ON ticks (pipeline_id, due);
 ";
 
-/// Calendars: what was moved from a day off, and what somebody wants skipped.
+/// Calendars: what was moved from a day off, and what somebody wants skipped. And what templates may say of an entry,
+/// longer than the history is kept.
 const VERSION_3: &str = "
 -- JSON, a list of instants; none if nothing was moved.
 ALTER TABLE ticks ADD COLUMN moved_from TEXT;
@@ -146,6 +147,17 @@ CREATE TABLE skips (
     reason   TEXT NOT NULL,
     PRIMARY KEY (entry, due)
 ) WITHOUT ROWID;
+
+-- The newest tick of an entry whose run ended well.
+CREATE TABLE successes (
+    entry  TEXT PRIMARY KEY,
+    due    INTEGER NOT NULL,
+    run_id TEXT NOT NULL,
+    number INTEGER
+) WITHOUT ROWID;
+INSERT INTO successes (entry, due, run_id, number)
+    SELECT t.entry, max(t.due), coalesce(r.run_id, ''), r.number
+    FROM ticks t LEFT JOIN runs r ON r.tick = t.seq WHERE t.reason = 'succeeded' GROUP BY t.entry;
 ";
 
 /// Whose database it is, and the version of its tables.

@@ -18,6 +18,7 @@ pub mod answer;
 pub mod config;
 pub mod pattern;
 pub mod search;
+pub mod template;
 pub mod words;
 
 /// Something that reads bytes.
@@ -34,11 +35,12 @@ pub struct Target {
 }
 
 /// All of them.
-pub const ALL: [Target; 5] = [
+pub const ALL: [Target; 6] = [
     pattern::TARGET,
     config::TARGET,
     answer::TARGET,
     search::TARGET,
+    template::TARGET,
     words::TARGET,
 ];
 

@@ -29,6 +29,8 @@ pub const TARGET: Target = Target {
         "L-3",
         "H",
         "H(0-29)",
+        "H/15",
+        "H(3-9)/2",
         "@daily",
         "@hourly",
         "@reboot",
@@ -84,7 +86,7 @@ const FIRINGS: usize = 4;
 /// The longest message that a person reads to its end, in characters.
 const MESSAGE_CHARS_MAX: usize = 600;
 
-/// Reads a pattern. One that is refused says where; one that is taken is the same when it is read from the form in which
+/// Reads a pattern of an entry. One that is refused says where; one that is taken is the same when it is read from the form in which
 /// the ledger keeps it, and its firings, seen from before and from after, are the same.
 fn pattern(data: &[u8]) {
     let whole = String::from_utf8_lossy(data);
@@ -94,7 +96,7 @@ fn pattern(data: &[u8]) {
         _ => (&*whole, "UTC", now()),
     };
     let zone = ZONES.get(zone).unwrap_or_else(|| Arc::new(Zone::utc()));
-    match CronPattern::parse(text) {
+    match CronPattern::parse_named(text, "nightly-web") {
         Ok(pattern) => {
             is_the_same_when_kept(text, pattern, &zone);
             fires(pattern, &zone, after);
@@ -129,8 +131,8 @@ fn says_where(text: &str, error: &PatternError) {
 }
 
 fn is_the_same_when_kept(text: &str, pattern: CronPattern, zone: &Arc<Zone>) {
-    let schedule =
-        Schedule::parse(&[text], Arc::clone(zone)).expect("a list of one pattern is a schedule");
+    let schedule = Schedule::parse_named(&[text], "nightly-web", Arc::clone(zone))
+        .expect("a list of one pattern is a schedule");
     let kept = schedule.fingerprint();
     let (words, name) = kept
         .rsplit_once(" | in ")

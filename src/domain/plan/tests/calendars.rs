@@ -262,9 +262,90 @@ fn by_hand_an_entry_starts_on_any_day() {
         &world.entry,
         &world.state(),
         "abcd",
-        RunRequest::default(),
+        &[],
         &mut world.room.clone(),
     );
     world.store(plan);
     assert_eq!(world.sent.len(), 1);
+}
+
+impl World {
+    /// The description becomes this template.
+    fn template(&mut self, text: &str) -> &mut Self {
+        let zones = crate::domain::template::Zones {
+            own: Arc::new(Zone::utc()),
+            named: BTreeMap::new(),
+        };
+        self.entry.templates = Some(Arc::new(zones));
+        self.entry.request.description = Some(text.to_owned());
+        self
+    }
+
+    fn descriptions(&self) -> Vec<&str> {
+        let requests = self.ticks.iter().map(|tick| &tick.request);
+        requests
+            .filter_map(|request| request.description.as_deref())
+            .collect()
+    }
+}
+
+const SINCE: &str = "{{ tick.due }} after {{ tick.previous }}";
+
+#[test]
+fn nothing_is_made_for_an_excluded_tick_and_the_next_one_follows_the_last_that_was_to_run() {
+    let mut world = World::at("2027-02-04T12:00:00Z");
+    world
+        .template(SINCE)
+        .calendar(
+            calendar(WEEKEND, &[("2027-02-05", "2027-02-05")]),
+            OnExcluded::Skip,
+        )
+        .decide()
+        .wakes_until("2027-02-08T03:00:00Z");
+    assert_eq!(
+        world.reasons(),
+        ["excluded", "excluded", "excluded", "started"]
+    );
+    let made = "2027-02-08T02:00:00Z after 2027-02-04T02:00:00Z";
+    assert_eq!(world.descriptions(), [SINCE, SINCE, SINCE, made]);
+}
+
+#[test]
+fn a_moved_tick_and_one_that_is_caught_up_speak_of_when_they_are_due() {
+    let mut world = World::at("2027-02-04T12:00:00Z");
+    world.cron("0 9 6 * *");
+    world
+        .template(SINCE)
+        .calendar(calendar(WEEKEND, &[]), OnExcluded::Next)
+        .decide()
+        // Saturday the 6th is due on Monday; the machine sleeps until noon.
+        .go_to("2027-02-08T12:00:00Z");
+    assert_eq!(
+        world.descriptions(),
+        ["2027-02-08T09:00:00Z after 2027-01-06T09:00:00Z"]
+    );
+    assert_eq!(world.ticks[0].moved_from, [at("2027-02-06T09:00:00Z")]);
+}
+
+#[test]
+fn a_moved_tick_that_cannot_be_made_is_refused_and_stays_decided_under_its_own_day() {
+    let mut world = World::at("2027-02-04T12:00:00Z");
+    world.cron("0 9 6 * *");
+    world
+        .template(&format!("{{{{ tick.id }}}} {}", "x".repeat(1000)))
+        .calendar(calendar(WEEKEND, &[]), OnExcluded::Next)
+        .decide()
+        .go_to("2027-02-08T09:00:00Z");
+    assert_eq!(world.reasons(), ["refused"]);
+    assert_eq!(world.ticks[0].moved_from, [at("2027-02-06T09:00:00Z")]);
+    // Monday becomes a holiday: it is not due again on Tuesday.
+    world
+        .template(SINCE)
+        .calendar(
+            calendar(WEEKEND, &[("2027-02-08", "2027-02-08")]),
+            OnExcluded::Next,
+        )
+        .decide()
+        .wakes_until("2027-02-09T12:00:00Z");
+    assert_eq!(world.reasons(), ["refused"]);
 }
