@@ -16,6 +16,9 @@ mod vectors;
 #[path = "config/example.rs"]
 mod example;
 
+#[path = "config/ahead.rs"]
+mod ahead;
+
 #[path = "config/broken.rs"]
 mod broken;
 

@@ -73,19 +73,18 @@ pub(super) fn read(paths: &[PathBuf], clock: &Clock) -> Read {
             files: Vec::new(),
         };
     }
-    match os::files::read_config(paths) {
-        Ok(files) => parse(files, clock),
-        Err(problems) => Read {
-            config: None,
-            problems,
-            unlisted: 0,
-            files: Vec::new(),
-        },
-    }
+    let (files, unread) = os::files::read_what_is_there(paths);
+    let mut read = parse_some(files, clock, unread.len());
+    read.problems.splice(0..0, unread);
+    read
 }
 
 /// Checks files that were read before.
 pub(super) fn parse(files: Vec<SourceFile>, clock: &Clock) -> Read {
+    parse_some(files, clock, 0)
+}
+
+fn parse_some(files: Vec<SourceFile>, clock: &Clock, unread: usize) -> Read {
     // Zone data is read again each time: a reload is how a new tzdata comes in.
     let zones = Zones::load();
     let names = zones.names();
@@ -98,7 +97,7 @@ pub(super) fn parse(files: Vec<SourceFile>, clock: &Clock) -> Read {
         config,
         problems,
         unlisted,
-    } = config::parse(&files, &world);
+    } = config::parse_some(&files, &world, unread);
     Read {
         config,
         problems,
@@ -144,12 +143,17 @@ fn unread_variables(request: &RunRequest, entry: &EntryName) -> Vec<String> {
 
 /// Prints every problem with its place to stderr.
 pub(super) fn print_problems(read: &Read) -> std::io::Result<()> {
+    print_all(&read.problems, read.unlisted)
+}
+
+/// The same of a list.
+pub(super) fn print_all(problems: &[Problem], unlisted: usize) -> std::io::Result<()> {
     let colour = if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
         Colour::Always
     } else {
         Colour::Never
     };
-    let text = config::render(&read.problems, read.unlisted, colour);
+    let text = config::render(problems, unlisted, colour);
     let form = match colour {
         Colour::Always => Form::Coloured,
         Colour::Never => Form::Text,

@@ -341,6 +341,19 @@ impl Row<'_> {
     }
 }
 
+/// The first start of any of the entries after `at`, as one line: which one, and when in its zone.
+pub(super) fn first_start<'e>(
+    entries: impl Iterator<Item = &'e Arc<Entry>>,
+    at: Timestamp,
+) -> Option<String> {
+    let stretch = Stretch { at, until: None };
+    let rows = entries.filter_map(|entry| rows_of(entry, stretch, 1).next());
+    let first = rows.min_by_key(Row::start)?;
+    let zone = first.schedule.zone();
+    let local = weekday_local(zone, first.start());
+    Some(format!("{} at {local} {}", first.entry.name, zone.name()))
+}
+
 fn rows_of(entry: &Entry, stretch: Stretch, count: u32) -> impl Iterator<Item = Row<'_>> {
     let schedule = entry.schedule.as_ref().filter(|_| entry.enabled);
     let at = entry.not_before.map_or(stretch.at, |begin| {

@@ -19,10 +19,13 @@ use crate::domain::{AccountName, Entry, EntryName, Timestamp};
 
 pub mod account;
 mod check;
+mod clock;
 mod credentials;
+mod crowd;
 mod entry;
 mod excerpt;
 mod hidden;
+mod machine;
 mod problem;
 pub mod regions;
 mod render;
@@ -34,19 +37,21 @@ mod syntax;
 mod text;
 mod tree;
 mod yaml;
+mod zones;
 
 pub use account::{Account, Credentials, NO_PROXY, Text};
 pub use entry::{ZonePrefix, pattern_help, zone_prefix};
 pub use excerpt::{is_unseen, shown};
+pub use machine::{ProblemJson, github};
 pub use problem::{Kind, PROBLEMS_MAX, Place as ProblemPlace, Problem, Related, Severity};
 pub use render::{Colour, SHOWN_MAX, render, render_one};
 
-use check::{Check, KeySet};
+use check::{Check, KeySet, unknown_key};
 use entry::Keys;
 use excerpt::quoted;
 use problem::{At, Finding};
 use resolve::{Accounts, Layers};
-use tree::{Pair, Shape, Tree};
+use tree::{Mapping, Pair, Shape, Tree};
 
 /// A configuration file as it was read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -136,8 +141,18 @@ pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Checks the files, which make one configuration together.
 pub fn parse(files: &[SourceFile], world: &World<'_>) -> Loaded {
+    parse_some(files, world, 0)
+}
+
+/// Checks files beside which there are others that could not be read. So many of them; if there are some, no
+/// configuration comes of it, and nothing is said of what may stand in them.
+pub fn parse_some(files: &[SourceFile], world: &World<'_>, unread: usize) -> Loaded {
     let mut check = Check::new(world);
-    let trees = read_trees(files, &mut check);
+    let mut trees = read_trees(files, &mut check);
+    for _ in 0..unread.min(1) {
+        trees.push(Tree::broken(u32::MAX, ""));
+        check.findings.count_again();
+    }
     let config = read_config(&trees, &mut check);
     let errors = check.findings.errors();
     let (problems, unlisted) = check.findings.finish(files);
@@ -276,7 +291,7 @@ fn read_config<'t>(trees: &'t [Tree<'t>], check: &mut Check<'_>) -> Config {
     };
     let unsure = incomplete || tops.iter().any(|top| top.accounts_unsure || refused(top));
     let mut accounts = read_accounts(check, accounts, unsure);
-    let global = global_defaults(check, &tops);
+    let global = global_defaults(check, &tops, incomplete);
     let mut entries = BTreeMap::new();
     let mut names = BTreeMap::new();
     for top in &tops {
@@ -299,6 +314,8 @@ fn read_config<'t>(trees: &'t [Tree<'t>], check: &mut Check<'_>) -> Config {
         }
     }
     shared::warn(check, &entries, &names);
+    clock::warn(check);
+    crowd::warn(check, &entries, &names, &accounts);
     if names.is_empty() && !incomplete && check.findings.errors() == 0 {
         let message = "nothing to do: none of the files has an entry under `schedules:`";
         check.report(
@@ -342,6 +359,7 @@ fn top<'t>(check: &mut Check<'_>, tree: &'t Tree<'t>) -> Top<'t> {
     };
     match root.shape() {
         Shape::Mapping(mapping) => {
+            not_indented(check, mapping);
             let pairs = check.keys(mapping, &TOP);
             top.accounts_unsure = check.lacks || check.meant.contains(&"accounts");
             for pair in pairs {
@@ -365,6 +383,34 @@ fn top<'t>(check: &mut Check<'_>, tree: &'t Tree<'t>) -> Top<'t> {
     top
 }
 
+/// Says of names at the left edge, where keys stand, that they lack their indentation: the key before them has no value.
+fn not_indented(check: &mut Check<'_>, mapping: Mapping<'_>) {
+    let pairs = mapping.pairs(&mut check.findings);
+    let mut empty: Option<&Pair<'_>> = None;
+    for pair in &pairs {
+        if TOP.known.contains(&pair.key) {
+            empty = Some(pair).filter(|pair| pair.value.is_null());
+        } else if let Some(above) = empty
+            && matches!(pair.value.shape(), Shape::Mapping(_))
+            && !TOP.later.contains(&pair.key)
+            && text::nearest(pair.key, TOP.known.iter().copied()).is_none()
+        {
+            // The same message as of any unknown key, which is then not reported again.
+            let message = unknown_key(pair.key, &TOP);
+            let help = format!(
+                "if it belongs to `{}`, indent it and what is below it by two spaces",
+                above.key
+            );
+            let label = format!("`{}` has nothing below it", above.key);
+            check.report(
+                Finding::error(Kind::UnknownKey, pair.key_at, message)
+                    .help(help)
+                    .related(above.key_at, label),
+            );
+        }
+    }
+}
+
 /// The pairs of a mapping of names. A name that was given before, in this or another file, is reported.
 fn named<'t>(
     check: &mut Check<'_>,
@@ -373,7 +419,14 @@ fn named<'t>(
     names: &mut BTreeMap<&'t str, At>,
 ) -> Vec<(Pair<'t>, Name)> {
     let Shape::Mapping(mapping) = pair.value.shape() else {
-        let help = format!("write the name of {what} and a colon, and below it its keys");
+        let help = match pair.value.shape() {
+            Shape::List(_) => format!(
+                "write the name of {what} and a colon, without a `-` and `name:`, and below it, indented, its keys"
+            ),
+            Shape::Null | Shape::Text(_) | Shape::Mapping(_) | Shape::Refused => {
+                format!("write the name of {what} and a colon, and below it its keys")
+            }
+        };
         check.wrong_form(pair.value, pair.key, "a mapping of names", &help);
         return Vec::new();
     };
@@ -446,11 +499,44 @@ fn read_schedules<'t>(
     names: &mut BTreeMap<&'t str, At>,
     read: &mut dyn FnMut(&mut Check<'_>, &EntryName, At, &Keys<'t>),
 ) {
-    for (Pair { key, key_at, value }, is) in named(check, pair, "an entry", names) {
+    let mut before: Option<(&str, At)> = None;
+    let pairs = named(check, pair, "an entry", names);
+    // `cron:` in the column of the names of entries.
+    let is_key = |pair: &Pair<'_>| {
+        entry::KEYS.known.contains(&pair.key)
+            && !matches!(pair.value.shape(), Shape::Mapping(_) | Shape::Null)
+    };
+    for (index, (pair, is)) in pairs.iter().enumerate() {
+        let Pair { key, key_at, value } = *pair;
+        if is_key(pair) {
+            // Said once for those that follow each other.
+            if before.is_some_and(|(before, _)| entry::KEYS.known.contains(&before)) {
+                check.findings.count_again();
+                continue;
+            }
+            let message =
+                format!("`{key}` is a key of an entry, and stands where the names of entries do");
+            let finding = Finding::error(Kind::Type, key_at, message);
+            check.report(match before {
+                Some((name, at)) => finding
+                    .help(format!(
+                        "if it belongs to {}, indent it and what follows it by two spaces more",
+                        quoted(name)
+                    ))
+                    .related(at, "an entry without keys"),
+                None => finding.help("write the name of the entry above it, and indent its keys"),
+            });
+            before = Some((key, key_at));
+            continue;
+        }
+        before = value.is_null().then_some((key, key_at));
+        if before.is_some() && pairs.get(index + 1).is_some_and(|(next, _)| is_key(next)) {
+            continue; // those are its keys
+        }
         let keys = Keys::read(check, value, key);
         match EntryName::parse(key) {
             Ok(name) => {
-                if let Some(keys) = keys.filter(|_| is == Name::New) {
+                if let Some(keys) = keys.filter(|_| *is == Name::New) {
                     read(check, &name, key_at, &keys);
                 }
             }
@@ -462,16 +548,38 @@ fn read_schedules<'t>(
 fn bad_name(check: &mut Check<'_>, name: &str, at: At, what: &str, reason: &str) {
     let message = format!("the name {} of {what} {reason}", quoted(name));
     check.report(
-        Finding::error(Kind::Value, at, message)
-            .help("rename it; the name stands in logs and in the run's description"),
+        Finding::error(Kind::Value, at, message).help(match possible_name(name) {
+            Some(possible) => format!(
+                "write it as `{possible}`; the name stands in logs and in the run's description"
+            ),
+            None => "rename it; the name stands in logs and in the run's description".to_owned(),
+        }),
     );
 }
 
+/// The name with what it must not contain replaced, if something of it stays.
+fn possible_name(name: &str) -> Option<String> {
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
+    let words: Vec<&str> = name
+        .split(|c| !letter(c))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let possible = words.join("-");
+    let possible = possible.trim_start_matches(['.', '_', '-']);
+    let kept = possible.chars().filter(char::is_ascii_alphanumeric).count();
+    let was = name.chars().filter(|c| c.is_alphanumeric()).count();
+    (kept > 0 && kept == was && EntryName::parse(possible).is_ok()).then(|| possible.to_owned())
+}
+
 /// The defaults of all files, which may stand in one of them.
-fn global_defaults<'t>(check: &mut Check<'_>, tops: &[Top<'t>]) -> Keys<'t> {
+fn global_defaults<'t>(check: &mut Check<'_>, tops: &[Top<'t>], incomplete: bool) -> Keys<'t> {
     let mut given = tops.iter().filter_map(|top| top.global_defaults);
     let Some(first) = given.next() else {
-        return Keys::default();
+        // They may stand in the file that could not be read.
+        return Keys {
+            lacks: incomplete,
+            ..Keys::default()
+        };
     };
     for second in given {
         let message = "`global_defaults` is given in two files";
