@@ -19,8 +19,8 @@ mod example;
 #[path = "config/ahead.rs"]
 mod ahead;
 
-#[path = "config/broken.rs"]
-mod broken;
+#[path = "config/gallery.rs"]
+mod gallery;
 
 #[path = "config/hostile.rs"]
 mod hostile;
