@@ -102,7 +102,7 @@ fn help(arguments: &[&str]) -> String {
 fn the_help_of_every_command_reads_well() {
     insta::assert_snapshot!("help", help(&[]));
     for command in [
-        "daemon", "check", "next", "trigger", "history", "show", "sandbox",
+        "daemon", "check", "next", "trigger", "history", "show", "schema", "sandbox",
     ] {
         insta::assert_snapshot!(format!("help-{command}"), help(&[command]));
     }
@@ -131,7 +131,7 @@ fn every_flag_that_a_service_needs_has_a_variable_and_the_readme_names_the_comma
         );
     }
     for command in [
-        "daemon", "check", "next", "trigger", "history", "show", "sandbox",
+        "daemon", "check", "next", "trigger", "history", "show", "schema", "sandbox",
     ] {
         assert!(
             readme.contains(command),
@@ -447,4 +447,15 @@ fn a_file_that_cannot_be_read_does_not_hide_what_is_wrong_with_the_others() {
         "{}",
         said.all()
     );
+}
+
+#[test]
+fn the_schema_knows_the_zones_of_this_machine() {
+    let said = Place::new(TWO_ZONES).run(&["schema"]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.all());
+    let schema: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let zones = schema["definitions"]["Timezone"]["enum"]
+        .as_array()
+        .unwrap();
+    assert!(zones.contains(&"Asia/Shanghai".into()) && !zones.contains(&"CST".into()));
 }

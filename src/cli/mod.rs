@@ -26,6 +26,7 @@ mod load;
 mod moment;
 mod next;
 mod sandbox;
+mod schema;
 mod show;
 mod trigger;
 
@@ -140,6 +141,8 @@ enum Command {
     History(history::Options),
     /// Print everything that is known about one tick
     Show(show::Options),
+    /// Print the JSON Schema of a configuration file, for editors
+    Schema(schema::Options),
     /// Run a local stand-in for CodeArts Pipeline, to rehearse a configuration without an account
     Sandbox(sandbox::Options),
 }
@@ -158,6 +161,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Trigger(options) => trigger::run(&common, &options),
         Command::History(options) => history::run(&common, &options),
         Command::Show(options) => show::run(&common, &options),
+        Command::Schema(options) => schema::run(&options),
         Command::Sandbox(options) => sandbox::run(&common, &options),
     }
 }

@@ -31,6 +31,7 @@ pub mod regions;
 mod render;
 mod request;
 mod resolve;
+mod schema;
 mod shared;
 mod stand_in;
 mod syntax;
@@ -45,6 +46,8 @@ pub use excerpt::{is_unseen, shown};
 pub use machine::{ProblemJson, github};
 pub use problem::{Kind, PROBLEMS_MAX, Place as ProblemPlace, Problem, Related, Severity};
 pub use render::{Colour, SHOWN_MAX, render, render_one};
+
+pub use schema::schema;
 
 use check::{Check, KeySet, unknown_key};
 use entry::Keys;
