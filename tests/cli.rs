@@ -103,7 +103,7 @@ fn the_help_of_every_command_reads_well() {
     insta::assert_snapshot!("help", help(&[]));
     for command in [
         "daemon", "check", "discover", "diff", "next", "trigger", "skip", "history", "show",
-        "sandbox",
+        "schema", "sandbox",
     ] {
         insta::assert_snapshot!(format!("help-{command}"), help(&[command]));
     }
@@ -133,7 +133,7 @@ fn every_flag_that_a_service_needs_has_a_variable_and_the_readme_names_the_comma
     }
     for command in [
         "daemon", "check", "discover", "diff", "next", "trigger", "skip", "history", "show",
-        "sandbox",
+        "schema", "sandbox",
     ] {
         assert!(
             readme.contains(command),
@@ -342,9 +342,110 @@ fn numbers_and_their_nouns_agree() {
     let said = Place::new(&one).run(&["daemon"]);
     said.fails(1, &["not started: 1 error in the configuration"]);
     let said = Place::new(TWO_ZONES).run(&["check"]);
+    let start =
+        "3 entries of 1 account in 1 file: no errors, 2 warnings; the next start is nightly-";
+    assert!(said.out.starts_with(start), "{}", said.all());
+}
+
+/// Two errors, one of them with two places, and a warning.
+const BROKEN: &str = r#"
+accounts: { main: { region: cn-north-4 } }
+defaults: { project_id: 54f90b75fc1447b1b65e8d3a9f77923d, pipeline_id: e5460d1d403146a1935c2d4b68ef506c }
+schedules:
+  夜間: { corn: "0 2 * * *" }
+  a: { cron: "0 2 13 * 5", cron: "@daily" }
+  b: { cron: "0 2 * * *", not_after: 2020-01-01 }
+"#;
+
+#[test]
+fn problems_for_programs_are_one_document_and_nothing_else() {
+    let place = Place::new(BROKEN);
+    let said = place.run(&["check", "--format", "json"]);
+    assert_eq!((said.code, said.err.as_str()), (1, ""), "{}", said.all());
+    let document: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    insta::assert_snapshot!("check-json", said.out);
+    // Each problem reads as it does at a terminal, and in the same order.
+    let rendered: String = document["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| format!("{}\n\n", problem["rendered"].as_str().unwrap()))
+        .collect();
+    assert_eq!(rendered, place.run(&["check"]).err);
+    let good = Place::new(TWO_ZONES).run(&["check", "--format", "json", "--strict"]);
+    let document: serde_json::Value = serde_json::from_str(&good.out).unwrap();
+    assert_eq!(good.code, 1, "{}", good.all());
+    assert_eq!(document["entries"], 3);
+    assert_eq!(document["warnings"], 2);
+    assert_eq!(document["problems"][0]["code"], "secret-unread");
+    assert_eq!(document["problems"][0]["file"], serde_json::Value::Null);
+}
+
+#[test]
+fn problems_for_a_workflow_are_annotations_and_nothing_else() {
+    let place = Place::new(BROKEN);
+    let said = place.run(&["check", "--format", "github"]);
+    assert_eq!((said.code, said.err.as_str()), (1, ""), "{}", said.all());
+    assert!(
+        said.out
+            .lines()
+            .all(|line| line.starts_with("::error ") || line.starts_with("::warning "))
+    );
+    insta::assert_snapshot!("check-github", said.out);
+    let good = Place::new(TWO_ZONES).run(&["check", "--format", "github", "--sandbox"]);
+    good.is("");
+}
+
+#[test]
+fn the_codes_of_problems_are_in_the_readme() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let mut codes = std::collections::BTreeSet::new();
+    for kind in pipecron::config::Kind::ALL {
+        assert!(codes.insert(kind.code()), "{} twice", kind.code());
+        assert!(
+            readme.contains(&format!("| `{}` |", kind.code())),
+            "{}",
+            kind.code()
+        );
+    }
+}
+
+#[test]
+fn a_configuration_without_problems_is_one_good_line() {
+    let place = Place::new(TWO_ZONES);
+    let said = place.run(&["check", "--sandbox"]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.all());
+    let start =
+        "3 entries of 1 account in 1 file: no errors, no warnings; the next start is nightly-";
+    assert!(
+        said.out.starts_with(start) && said.out.lines().count() == 1,
+        "{}",
+        said.out
+    );
+    let by_hand = TWO_ZONES.replace("0 2 * * *", "@manually");
+    let said = Place::new(&by_hand).run(&["check", "--sandbox"]);
+    said.is("3 entries of 1 account in 1 file: no errors, no warnings; nothing starts by itself\n");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_does_not_hide_what_is_wrong_with_the_others() {
+    let place =
+        Place::new("schedules: { a: { corn: '@daily', account: elsewhere, project_id: x } }\n");
+    let said = place.run(&["check", "--config", "a.yaml", "--config", "gone.yaml"]);
+    // The account may stand in the file that is gone.
+    said.fails(
+        1,
+        &[
+            "gone.yaml",
+            "cannot read it",
+            "no key `corn`",
+            "`project_id`: an id is 32",
+        ],
+    );
+    assert!(!said.err.contains("elsewhere`"), "{}", said.all());
     assert_eq!(
         said.out,
-        "3 entries in 1 file: no errors, 2 warnings\n",
+        "3 errors and 0 warnings in 1 file\n",
         "{}",
         said.all()
     );
@@ -396,10 +497,9 @@ fn what_templates_make_and_what_hash_stands_for_is_shown() {
     });
     assert_eq!(row, expected);
     let said = place.run(&["check"]);
-    assert_eq!(
-        said.out,
-        "nightly-web: H 2 * * * is 53 2 * * *\n1 entry in 1 file: no errors, 3 warnings\n"
-    );
+    let expected = "nightly-web: H 2 * * * is 53 2 * * *\n1 entry of 1 account in 1 file: no errors, 3 warnings; the next start \
+                    is nightly-web at ";
+    assert!(said.out.starts_with(expected), "{}", said.out);
     // The request of a tick that was or will be, and of one by hand in which a value stands as it was given.
     let body = |arguments: &[&str]| {
         let said = place.run(
@@ -526,7 +626,7 @@ fn a_calendar_file_that_is_gone_or_broken_is_an_error_of_check() {
     std::fs::write(&path, format!("BEGIN:VCALENDAR\n{event}\nEND:VCALENDAR\n")).unwrap();
     let said = place.run(&["check"]);
     assert!(
-        said.code == 0 && said.out.contains("2 entries in 2 files"),
+        said.code == 0 && said.out.contains("2 entries of 1 account in 2 files"),
         "{}",
         said.all()
     );
@@ -594,4 +694,15 @@ fn a_coming_tick_is_marked_shown_and_given_back() {
         (Some(coming.as_str()), Some(false))
     );
     assert_eq!(next(), before);
+}
+
+#[test]
+fn the_schema_knows_the_zones_of_this_machine() {
+    let said = Place::new(TWO_ZONES).run(&["schema"]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.all());
+    let schema: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let zones = schema["definitions"]["Timezone"]["anyOf"][0]["enum"]
+        .as_array()
+        .unwrap();
+    assert!(zones.contains(&"Asia/Shanghai".into()) && !zones.contains(&"CST".into()));
 }

@@ -19,8 +19,11 @@ mod vectors;
 #[path = "config/example.rs"]
 mod example;
 
-#[path = "config/broken.rs"]
-mod broken;
+#[path = "config/ahead.rs"]
+mod ahead;
+
+#[path = "config/gallery.rs"]
+mod gallery;
 
 #[path = "config/hostile.rs"]
 mod hostile;

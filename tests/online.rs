@@ -128,7 +128,7 @@ fn an_entry_is_checked_against_its_pipeline() {
     let place = Place::new(&entry("web", &fits));
     place
         .rehearse(&["check", "--online"])
-        .ends(0, &["no errors, 0 warnings"]);
+        .ends(0, &["no errors, no warnings"]);
     place.write(
         "a.yaml",
         &entry(
@@ -278,7 +278,7 @@ async fn several_entries_cost_one_question_and_a_lacking_right_is_named() {
     })
     .await
     .unwrap();
-    said.ends(0, &["5 entries in 1 file: no errors"]);
+    said.ends(0, &["5 entries of 1 account in 1 file: no errors"]);
     let calls: Vec<Call> = sandbox
         .requests()
         .last
@@ -337,7 +337,10 @@ fn an_entry_that_is_printed_is_one_that_the_checker_takes() {
     let checked = place.rehearse(&[
         "check", "--online", "--config", "a.yaml", "--config", "b.yaml",
     ]);
-    checked.ends(0, &["1 entry in 2 files: no errors, 0 warnings"]);
+    checked.ends(
+        0,
+        &["1 entry of 1 account in 2 files: no errors, no warnings"],
+    );
     let json = place.rehearse(&["discover", "--project", PROJECT, "--entry", WEB, "--json"]);
     let json: Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(json["entry"].as_str(), Some(by_id.out.as_str()));

@@ -52,12 +52,16 @@ const SAME_WISH: Duration = Duration::from_millis(500);
 /// Events that wait for the loop. More signals of one kind would say nothing more.
 const EVENTS_MAX: usize = 16;
 
-/// What is forgotten cannot be told from what was never due, should the clock go back: a day is kept at least.
+/// Least time for which the history is kept: as long as ticks are moved, and a day.
+const KEEP_MIN: Duration = Duration::from_secs(33 * 86_400);
+
+/// What is forgotten cannot be told from what was never due, should the clock go back.
 fn keep_history(text: &str) -> Result<Duration, String> {
     let time = parse_duration(text)?;
-    match time < Duration::from_secs(86_400) {
+    match time < KEEP_MIN {
         true => Err(
-            "keep at least 1d: a clock that is set back must not start again what was forgotten"
+            "keep at least 33d: a clock that is set back, or a calendar that is changed under a tick that it moved, must not \
+             start again what was forgotten"
                 .to_owned(),
         ),
         false => Ok(time),

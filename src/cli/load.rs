@@ -10,7 +10,9 @@ use anyhow::{Context, bail};
 use super::Common;
 use crate::codearts::http::Client;
 use crate::codearts::secret_variables;
-use crate::config::{self, Colour, Config, Kind, Loaded, Problem, Severity, SourceFile, World};
+use crate::config::{
+    self, Colour, Config, Kind, Loaded, Problem, Severity, SourceFile, Unread, World,
+};
 use crate::domain::pipeline::Told;
 use crate::domain::zone::Zone;
 use crate::domain::{Entry, EntryName, LastSuccess, RunRequest};
@@ -79,10 +81,7 @@ pub(super) fn parse_accounts(files: Vec<SourceFile>, clock: &Clock) -> Read {
     })
 }
 
-fn read_by(
-    paths: &[PathBuf],
-    parse: impl FnOnce(Vec<SourceFile>, &[(String, String)]) -> Read,
-) -> Read {
+fn read_by(paths: &[PathBuf], parse: impl FnOnce(Vec<SourceFile>, Unread<'_>) -> Read) -> Read {
     if let [path] = paths
         && path == Path::new(DEFAULT_CONFIG)
         && !path.exists()
@@ -97,20 +96,20 @@ fn read_by(
             files: Vec::new(),
         };
     }
-    match os::files::read_config(paths) {
-        Ok(mut files) => {
-            let (calendars, unread) = os::files::read_calendars(&config::calendar_files(&files));
-            // They are kept with the others: a start with broken files needs them as well.
-            files.extend(calendars);
-            parse(files, &unread)
-        }
-        Err(problems) => Read {
-            config: None,
-            problems,
-            unlisted: 0,
-            files: Vec::new(),
-        },
+    let (mut files, unread) = os::files::read_what_is_there(paths);
+    let (calendars, missing) = os::files::read_calendars(&config::calendar_files(&files));
+    // They are kept with the others: a start with broken files needs them as well.
+    files.extend(calendars);
+    let beside = Unread {
+        calendars: &missing,
+        files: unread.len(),
+    };
+    let mut read = parse(files, beside);
+    if !unread.is_empty() {
+        read.config = None;
     }
+    read.problems.splice(0..0, unread);
+    read
 }
 
 /// Checks files that were read before.
@@ -188,12 +187,17 @@ fn unread_variables(request: &RunRequest, entry: &EntryName) -> Vec<String> {
 
 /// Prints every problem with its place to stderr.
 pub(super) fn print_problems(read: &Read) -> std::io::Result<()> {
+    print_all(&read.problems, read.unlisted)
+}
+
+/// The same of a list.
+pub(super) fn print_all(problems: &[Problem], unlisted: usize) -> std::io::Result<()> {
     let colour = if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
         Colour::Always
     } else {
         Colour::Never
     };
-    let text = config::render(&read.problems, read.unlisted, colour);
+    let text = config::render(problems, unlisted, colour);
     let form = match colour {
         Colour::Always => Form::Coloured,
         Colour::Never => Form::Text,

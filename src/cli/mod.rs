@@ -29,6 +29,7 @@ mod moment;
 mod next;
 mod online;
 mod sandbox;
+mod schema;
 mod show;
 mod skip;
 mod trigger;
@@ -150,6 +151,8 @@ enum Command {
     History(history::Options),
     /// Print everything that is known about one tick
     Show(show::Options),
+    /// Print the JSON Schema of a configuration file, for editors
+    Schema(schema::Options),
     /// Run a local stand-in for CodeArts Pipeline, to rehearse a configuration without an account
     Sandbox(sandbox::Options),
 }
@@ -171,6 +174,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Skip(options) => skip::run(&common, &options),
         Command::History(options) => history::run(&common, &options),
         Command::Show(options) => show::run(&common, &options),
+        Command::Schema(options) => schema::run(&options),
         Command::Sandbox(options) => sandbox::run(&common, &options),
     }
 }

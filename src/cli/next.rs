@@ -450,6 +450,22 @@ impl Row<'_> {
     }
 }
 
+/// The first start of any of the entries after `at`, as one line: which one, and when in its zone.
+pub(super) fn first_start<'e>(
+    entries: impl Iterator<Item = &'e Arc<Entry>>,
+    at: Timestamp,
+) -> Option<String> {
+    let stretch = Stretch { at, until: None };
+    let rows = entries.filter_map(|entry| {
+        let mut rows = rows_of(entry, None, stretch, 1, Marks::default());
+        rows.find(|row| row.excluded.is_none())
+    });
+    let first = rows.min_by_key(Row::start)?;
+    let zone = first.schedule.zone();
+    let local = weekday_local(zone, first.start());
+    Some(format!("{} at {local} {}", first.entry.name, zone.name()))
+}
+
 /// The coming starts, and between them what is excluded.
 fn rows_of<'e>(
     entry: &'e Entry,

@@ -127,16 +127,16 @@ impl Account {
 }
 
 /// Where every instance finds its metadata service; link-local, and never encrypted.
-const METADATA_ENDPOINT: &str = "http://169.254.169.254";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-const SETTLE: Duration = Duration::from_secs(180);
-const REQUESTS_PER_SECOND: u32 = 10;
+pub(super) const METADATA_ENDPOINT: &str = "http://169.254.169.254";
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const SETTLE: Duration = Duration::from_secs(180);
+pub(super) const REQUESTS_PER_SECOND: u32 = 10;
 /// No account has more runs at once; who wants no limit writes none.
-const MAX_RUNNING_MAX: u32 = 10_000;
+pub(super) const MAX_RUNNING_MAX: u32 = 10_000;
 /// Whole numbers alone: at less than one a second a look for a lost run, which takes several requests, would not come to
 /// its end in time.
-const REQUESTS_PER_SECOND_MAX: u32 = 1_000;
+pub(super) const REQUESTS_PER_SECOND_MAX: u32 = 1_000;
 /// A service that lists a run later than this cannot be worked with.
 const SETTLE_MAX: Duration = Duration::from_secs(6 * 3600);
 /// No exchange is waited for longer.
@@ -237,7 +237,8 @@ pub(super) fn read(
                 }
             }
             let pairs = check.keys(mapping, &KEYS);
-            keys.lacks = check.lacks;
+            let is_meant = |key: &str| check.meant.contains(&key);
+            keys.lacks = check.lacks || is_meant("region") || is_meant("endpoint");
             for pair in pairs {
                 keys.take(check, pair.key, pair.value);
             }
@@ -393,7 +394,14 @@ fn endpoint(check: &mut Check<'_>, value: Value<'_>, key: &str, plain: Plain) ->
     let example = "write an address such as https://cloudpipeline-ext.cn-north-4.myhuaweicloud.com";
     let address = match text::address(text) {
         Ok(address) => address,
-        Err(why) => return refuse(format!("`{key}` is no address: {why}"), example),
+        Err(why) => {
+            let meant = text::https(text).filter(|_| !text.contains("://"));
+            let help = meant.map_or_else(
+                || example.to_owned(),
+                |meant| format!("did you mean `{meant}`?"),
+            );
+            return refuse(format!("`{key}` is no address: {why}"), &help);
+        }
     };
     if address.user.is_some() {
         check.findings.hide(value.at());

@@ -332,6 +332,7 @@ fn calendar<'t>(check: &mut Check<'_>, pair: Pair<'t>, sources: Sources<'_>) -> 
     let keys = check.keys(mapping, &KEYS);
     let has_keys = !keys.is_empty() || check.lacks;
     for Pair { key, value, .. } in keys {
+        parts.has_days_off |= key != "workdays";
         match key {
             "weekend" => parts.weekend = weekend(check, value),
             "holidays" => parts.holidays = spans(check, value, key),

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::World;
+use super::clock::ClockChanges;
 use super::excerpt::quoted;
 use super::online::Online;
 use super::problem::{At, Finding, Findings, Kind};
 use super::text::{self, Wrong};
 use super::tree::{Mapping, Pair, Shape, Value};
+use super::zones;
 use crate::domain::request::SecretRef;
 use crate::domain::zone::Zone;
 
@@ -63,6 +65,10 @@ pub(super) struct Check<'a> {
     pub(super) only_accounts: bool,
     /// What the service says of the pipelines, if it was asked.
     pub(super) online: Option<Online<'a>>,
+    /// Which entries are due while a clock changes.
+    pub(super) clock: ClockChanges,
+    /// The known keys of the last mapping that have no value, which counts as absent.
+    pub(super) empty: Vec<(&'static str, At)>,
     zones: HashMap<String, Option<Arc<Zone>>>,
     utc: Arc<Zone>,
 }
@@ -78,6 +84,8 @@ impl<'a> Check<'a> {
             lacks: false,
             only_accounts: false,
             online: None,
+            empty: Vec::new(),
+            clock: ClockChanges::default(),
             zones: HashMap::new(),
             utc: Arc::new(Zone::utc()),
         }
@@ -127,7 +135,17 @@ impl<'a> Check<'a> {
         match value.shape() {
             Shape::Text(text) => Some(text),
             Shape::Null | Shape::List(_) | Shape::Mapping(_) | Shape::Refused => {
-                self.wrong_form(value, key, "a text", "write one text; an empty one is \"\"");
+                let help = match only_text(value) {
+                    Some(text) => format!(
+                        "write it without the brackets or the `-`: {key}: {}",
+                        short(text)
+                    ),
+                    None => format!(
+                        "write one text after `{}:`, and nothing below it",
+                        short(key)
+                    ),
+                };
+                self.wrong_form(value, key, "a text", &help);
                 None
             }
         }
@@ -178,12 +196,19 @@ impl<'a> Check<'a> {
         key: &str,
     ) -> Option<Vec<(&'t str, Value<'t>)>> {
         let Shape::List(list) = value.shape() else {
-            self.wrong_form(
-                value,
-                key,
-                "a list of texts",
-                "write [a, b], or each on a line of its own after a `- `",
-            );
+            let help = match value.shape() {
+                Shape::Text(text) if !text.contains([',', ' ']) => {
+                    format!("write it in brackets: {key}: [{}]", short(text))
+                }
+                Shape::Text(_)
+                | Shape::Null
+                | Shape::List(_)
+                | Shape::Mapping(_)
+                | Shape::Refused => {
+                    "write [a, b], or each on a line of its own after a `- `".to_owned()
+                }
+            };
+            self.wrong_form(value, key, "a list of texts", &help);
             return None;
         };
         // All of them are looked at, also after one that is wrong.
@@ -330,7 +355,7 @@ impl<'a> Check<'a> {
     /// An id of 32 letters and digits.
     pub(super) fn id32<'t>(&mut self, value: Value<'t>, key: &str) -> Option<&'t str> {
         let text = self.text(value, key)?;
-        self.settle(value, key, text::id32(text).map(|()| text))
+        self.settle(value, key, text::id32(text, key).map(|()| text))
     }
 
     /// The path of a file on the machine the daemon runs on.
@@ -368,9 +393,7 @@ impl<'a> Check<'a> {
         }
         let help = match self.zone_meant(name) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => "write an IANA name such as Asia/Shanghai, Europe/Berlin or UTC; offsets and abbreviations are none, as \
-                     they say nothing of clock changes"
-                .to_owned(),
+            None => zones::meant(name, &|name| (self.world.zone)(name).is_some()),
         };
         let message = format!("there is no time zone {}", quoted(name));
         self.report(Finding::error(Kind::Zone, value.at(), message).help(help));
@@ -479,8 +502,12 @@ impl<'a> Check<'a> {
         let mut pairs = mapping.pairs(&mut self.findings);
         self.lacks = self.findings.errors() > before;
         self.meant.clear();
+        self.empty.clear();
         pairs.retain(|pair| {
-            if set.known.contains(&pair.key) {
+            if let Some(known) = set.known.iter().find(|known| **known == pair.key) {
+                if pair.value.is_null() {
+                    self.empty.push((known, pair.key_at));
+                }
                 return !pair.value.is_null();
             }
             self.unknown_key(pair, set);
@@ -503,7 +530,7 @@ impl<'a> Check<'a> {
             self.report(Finding::error(Kind::Unsupported, pair.key_at, message).help(help));
             return;
         }
-        let message = format!("{} has no key {}", set.what, quoted(pair.key));
+        let message = unknown_key(pair.key, set);
         if self.findings.are_many() {
             self.report(Finding::error(Kind::UnknownKey, pair.key_at, message));
             return;
@@ -530,6 +557,11 @@ impl<'a> Check<'a> {
     }
 }
 
+/// What is said of a key that nobody knows.
+pub(super) fn unknown_key(key: &str, set: &KeySet) -> String {
+    format!("{} has no key {}", set.what, quoted(key))
+}
+
 /// How a secret is written.
 pub(super) const SECRET_FORMS: &str = "write { env: NAME } for an environment variable, { file: PATH } for a file, or \
     { credential: NAME } for a credential of the service manager";
@@ -543,6 +575,21 @@ pub(super) static SECRET: KeySet = KeySet {
         "a secret does not stand in the file; name the place where it is kept",
     )],
 };
+
+/// The text of a list that holds nothing else.
+fn only_text<'t>(value: Value<'t>) -> Option<&'t str> {
+    let Shape::List(list) = value.shape() else {
+        return None;
+    };
+    let mut items = list.items();
+    let first = items.next()?.text()?;
+    items.next().is_none().then_some(first)
+}
+
+/// A text as it is repeated in advice.
+fn short(text: &str) -> String {
+    quoted(text).trim_matches('`').to_owned()
+}
 
 /// `a`, `b` and `c`.
 pub(super) fn listed(names: &[&str]) -> String {

@@ -49,7 +49,7 @@ pub(super) static KEYS: KeySet = KeySet {
 };
 
 /// The forms and their keys; the first keys of a form are needed.
-const FORMS: [(&str, &[&str], usize); 5] = [
+pub(super) const FORMS: [(&str, &[&str], usize); 5] = [
     ("an access key", &["ak", "sk", "security_token"], 2),
     ("an IAM user", &["domain", "user", "password", "project"], 3),
     ("a ready-made token", &["token"], 1),

@@ -15,7 +15,7 @@ use super::excerpt::quoted;
 use super::online;
 use super::problem::{At, Finding, Kind};
 use super::request;
-use super::text::Bound;
+use super::text::{self, Bound};
 use super::tree::{Pair, Shape, Value};
 use crate::domain::CatchUp;
 use crate::domain::cron::{CronPattern, PatternError, PatternErrorKind, has_hash};
@@ -26,12 +26,12 @@ use crate::domain::zone::Zone;
 use crate::domain::{OnDoubt, Overlap};
 
 /// How many missed ticks may run at most.
-const CATCH_UP_MAX: u32 = 10_000;
-const ATTEMPTS_MAX: u32 = 1_000;
+pub(super) const CATCH_UP_MAX: u32 = 10_000;
+pub(super) const ATTEMPTS_MAX: u32 = 1_000;
 /// The highest priority, and the lowest with a minus: enough ranks for anybody, and a typing error is noticed.
-const PRIORITY_MAX: i32 = 1_000;
-const LABELS_MAX: usize = 64;
-const LABEL_CHARS_MAX: usize = 64;
+pub(super) const PRIORITY_MAX: i32 = 1_000;
+pub(super) const LABELS_MAX: usize = 64;
+pub(super) const LABEL_CHARS_MAX: usize = 64;
 const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) static KEYS: KeySet = KeySet {
@@ -104,6 +104,8 @@ pub(super) static KEYS: KeySet = KeySet {
             "timeout",
             "how long a start is tried is `deadline`; how long a run may take is `run_timeout`",
         ),
+        ("suspend", "did you mean `enabled: false`?"),
+        ("paused", "did you mean `enabled: false`?"),
         ("disabled", "did you mean `enabled: false`?"),
         ("retries", "did you mean `retry: { max_attempts: ... }`?"),
         ("tags", "did you mean `labels`?"),
@@ -192,6 +194,8 @@ pub(super) struct Keys<'t> {
     pub(super) meant: Vec<&'static str>,
     /// Whether there may be more keys, in something that was refused.
     pub(super) lacks: bool,
+    /// Keys that are there and have no value.
+    pub(super) empty: Vec<(&'static str, At)>,
 }
 
 /// The keys of `retry` as they are read.
@@ -222,6 +226,7 @@ impl<'t> Keys<'t> {
                 let pairs = check.keys(mapping, &KEYS);
                 keys.meant = std::mem::take(&mut check.meant);
                 keys.lacks = check.lacks;
+                keys.empty = std::mem::take(&mut check.empty);
                 for pair in pairs {
                     keys.take(check, pair);
                 }
@@ -294,18 +299,19 @@ impl<'t> Keys<'t> {
     }
 }
 
-const CATCH_UPS: [(&str, CatchUp); 3] = [
+pub(super) const CATCH_UPS: [(&str, CatchUp); 3] = [
     ("none", CatchUp::None),
     ("latest", CatchUp::Latest),
     ("all", CatchUp::All),
 ];
-const ON_DOUBTS: [(&str, OnDoubt); 2] = [("resend", OnDoubt::Resend), ("give_up", OnDoubt::GiveUp)];
-const ON_EXCLUDEDS: [(&str, OnExcluded); 3] = [
+pub(super) const ON_DOUBTS: [(&str, OnDoubt); 2] =
+    [("resend", OnDoubt::Resend), ("give_up", OnDoubt::GiveUp)];
+pub(super) const ON_EXCLUDEDS: [(&str, OnExcluded); 3] = [
     ("skip", OnExcluded::Skip),
     ("next", OnExcluded::Next),
     ("previous", OnExcluded::Previous),
 ];
-const OVERLAPS: [(&str, Overlap); 4] = [
+pub(super) const OVERLAPS: [(&str, Overlap); 4] = [
     ("allow", Overlap::Allow),
     ("skip", Overlap::Skip),
     ("queue", Overlap::Queue),
@@ -314,13 +320,18 @@ const OVERLAPS: [(&str, Overlap); 4] = [
 
 /// How an `overlap` is written.
 pub(super) fn overlap_word(overlap: Overlap) -> &'static str {
-    OVERLAPS
-        .iter()
-        .find(|(_, meaning)| *meaning == overlap)
-        .map_or("allow", |(word, _)| word)
+    word(&OVERLAPS, overlap)
 }
 
-const JITTERS: [(&str, Jitter); 2] = [("full", Jitter::Full), ("none", Jitter::None)];
+/// How a meaning is written.
+pub(super) fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], meaning: T) -> &'static str {
+    words
+        .iter()
+        .find(|(_, other)| *other == meaning)
+        .map_or("", |(word, _)| word)
+}
+
+pub(super) const JITTERS: [(&str, Jitter); 2] = [("full", Jitter::Full), ("none", Jitter::None)];
 
 impl RetryKeys {
     fn read(check: &mut Check<'_>, value: Value<'_>) -> Self {
@@ -440,6 +451,10 @@ pub(super) fn pattern(
         check.report(Finding::error(Kind::Pattern, at, message).help(help));
         return None;
     }
+    if let Some(finding) = no_pattern_at_all(text, value) {
+        check.report(finding);
+        return None;
+    }
     report_pattern(check, &error, value.text_at(), value.at());
     None
 }
@@ -461,6 +476,51 @@ pub(super) fn report_pattern(
     };
     let at = text_at.map_or(whole, |at| at.part(error.span.clone()));
     check.report(Finding::error(Kind::Pattern, at, message).help(pattern_help(error)));
+}
+
+/// What people write in place of a pattern, or beside it.
+fn no_pattern_at_all(text: &str, value: Value<'_>) -> Option<Finding> {
+    let at = value.text_at().unwrap_or_else(|| value.at());
+    let part = |piece: Range<usize>| value.text_at().map_or(at, |at| at.part(piece));
+    if let Some(meant) = text::clock_time(text) {
+        let message = format!("{} is a time of day, and no cron pattern", quoted(text));
+        let weekdays = meant.trim_end_matches('*').to_owned() + "1-5";
+        let help =
+            format!("every day at that time is \"{meant}\", Monday to Friday \"{weekdays}\"");
+        return Some(Finding::error(Kind::Pattern, at, message).help(help));
+    }
+    let quotes = ['"', '\'', '“', '”', '„', '‘', '’', '`'];
+    let inner = text.trim().trim_matches(quotes);
+    if inner.len() < text.trim().len() && CronPattern::parse(inner).is_ok() {
+        let message = match text.trim().starts_with(['"', '\'', '`']) {
+            true => "there are quotes within the quotes, and a pattern has none",
+            false => "these quotes are not YAML's, so they are part of the pattern",
+        };
+        let help = format!("write \"{inner}\", between one pair of plain quotes");
+        return Some(Finding::error(Kind::Pattern, at, message).help(help));
+    }
+    let is_good = |end: usize| {
+        text.get(..end)
+            .is_some_and(|text| CronPattern::parse(text).is_ok())
+    };
+    if let Some(comment) = text.find(" #").filter(|end| is_good(*end)) {
+        let message = "a comment stands within the quotes, where it is part of the pattern";
+        let at = part(comment + 1..text.len());
+        return Some(
+            Finding::error(Kind::Pattern, at, message).help("move it behind the closing quote"),
+        );
+    }
+    // A line of a crontab.
+    let command = [" /", " ./", " ~/"]
+        .iter()
+        .filter_map(|begin| text.find(begin))
+        .min();
+    let command = command.filter(|end| is_good(*end))?;
+    let message =
+        "a command stands behind the pattern, and pipecron runs none: it starts pipelines";
+    let help = "remove it from the pattern; what is started is said by `pipeline_id`";
+    let at = part(command + 1..text.trim_end().len());
+    Some(Finding::error(Kind::Pattern, at, message).help(help))
 }
 
 /// What to write instead of a pattern that is none. The ground floor knows nothing of entries that have no pattern at all.

@@ -21,12 +21,15 @@ use crate::domain::{AccountName, Entry, EntryName, Timestamp};
 pub mod account;
 mod calendars;
 mod check;
+mod clock;
 mod credentials;
+mod crowd;
 mod draft;
 mod entry;
 mod excerpt;
 mod hidden;
 mod ics;
+mod machine;
 mod matrix;
 mod online;
 mod problem;
@@ -34,6 +37,7 @@ pub mod regions;
 mod render;
 mod request;
 mod resolve;
+mod schema;
 mod shared;
 mod stand_in;
 mod syntax;
@@ -41,25 +45,29 @@ mod template;
 mod text;
 mod tree;
 mod yaml;
+mod zones;
 
 pub use account::{Account, Credentials, NO_PROXY, Text};
 pub use draft::draft;
 pub use entry::{ZonePrefix, pattern_help, zone_prefix};
 pub use excerpt::{is_unseen, shown};
 pub use ics::CALENDAR_BYTES_MAX;
+pub use machine::{ProblemJson, github};
 pub use online::pipelines_of;
 pub use problem::{Kind, PROBLEMS_MAX, Place as ProblemPlace, Problem, Related, Severity};
 pub use render::{Colour, SHOWN_MAX, render, render_one};
 
+pub use schema::schema;
+
 use calendars::{Calendars, Sources};
-use check::{Check, KeySet};
+use check::{Check, KeySet, unknown_key};
 use entry::Keys;
 use excerpt::quoted;
-use matrix::Made;
+use matrix::{Combination, Made};
 use online::Online;
 use problem::{At, Finding};
 use resolve::{Accounts, Layers};
-use tree::{Pair, Shape, Tree};
+use tree::{Mapping, Pair, Shape, Tree};
 
 /// A configuration file as it was read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -161,11 +169,21 @@ pub fn calendar_files(files: &[SourceFile]) -> Vec<String> {
 /// Checks the files, which make one configuration together: those whose name ends in `.ics` are calendar files that the
 /// others name, all others are YAML.
 pub fn parse(files: &[SourceFile], world: &World<'_>) -> Loaded {
-    parse_with(files, &[], world)
+    parse_with(files, Unread::default(), world)
 }
 
-/// The same where some calendar files could not be read: their paths, and why.
-pub fn parse_with(files: &[SourceFile], unread: &[(String, String)], world: &World<'_>) -> Loaded {
+/// What could not be read beside the files that are checked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unread<'u> {
+    /// The paths of calendar files, and why.
+    pub calendars: &'u [(String, String)],
+    /// How many other files. If there are some, no configuration comes of the rest, and nothing is said of what may stand
+    /// in them.
+    pub files: usize,
+}
+
+/// The same where some files could not be read.
+pub fn parse_with(files: &[SourceFile], unread: Unread<'_>, world: &World<'_>) -> Loaded {
     parse_all(files, unread, Check::new(world))
 }
 
@@ -174,23 +192,30 @@ pub fn parse_with(files: &[SourceFile], unread: &[(String, String)], world: &Wor
 pub fn parse_online(files: &[SourceFile], world: &World<'_>, told: &Told) -> Loaded {
     let mut check = Check::new(world);
     check.online = Some(Online::new(told));
-    parse_all(files, &[], check)
+    parse_all(files, Unread::default(), check)
 }
 
 /// Reads the accounts alone: for who asks the service before there is an entry, or while entries are still wrong.
 pub fn parse_accounts(files: &[SourceFile], world: &World<'_>) -> Loaded {
     let mut check = Check::new(world);
     check.only_accounts = true;
-    parse_all(files, &[], check)
+    parse_all(files, Unread::default(), check)
 }
 
-fn parse_all(files: &[SourceFile], unread: &[(String, String)], mut check: Check<'_>) -> Loaded {
-    let trees = read_trees(files, &mut check);
+fn parse_all(files: &[SourceFile], unread: Unread<'_>, mut check: Check<'_>) -> Loaded {
+    let mut trees = read_trees(files, &mut check);
+    if unread.files > 0 {
+        trees.push(Tree::broken(u32::MAX, ""));
+        check.findings.count_again();
+    }
     let tops: Vec<Top<'_>> = trees.iter().map(|tree| top(&mut check, tree)).collect();
     let schedules = tops.iter().filter_map(|top| top.schedules);
     let made = matrix::make(&mut check, schedules);
     let incomplete = trees.iter().any(|tree| tree.broken);
-    let sources = Sources { files, unread };
+    let sources = Sources {
+        files,
+        unread: unread.calendars,
+    };
     let config = read_config(&tops, &made, sources, incomplete, &mut check);
     let errors = check.findings.errors();
     let (problems, unlisted) = check.findings.finish(files);
@@ -361,7 +386,7 @@ fn read_config<'t>(
         };
     }
     let mut calendars = read_calendars(check, tops, sources, incomplete);
-    let global = global_defaults(check, tops);
+    let global = global_defaults(check, tops, incomplete);
     refuse_matrix(check, &global);
     let mut entries = BTreeMap::new();
     let mut names = BTreeMap::new();
@@ -389,6 +414,8 @@ fn read_config<'t>(
     }
     shared::warn(check, &entries, &names);
     calendars.warn(check, &entries);
+    clock::warn(check);
+    crowd::warn(check, &entries, &names, &accounts);
     online::finish(check, &accounts.names);
     if names.is_empty() && !incomplete && check.findings.errors() == 0 {
         let message = "nothing to do: none of the files has an entry under `schedules:`";
@@ -431,6 +458,7 @@ fn top<'t>(check: &mut Check<'_>, tree: &'t Tree<'t>) -> Top<'t> {
     };
     match root.shape() {
         Shape::Mapping(mapping) => {
+            not_indented(check, mapping);
             let pairs = check.keys(mapping, &TOP);
             top.accounts_unsure = check.lacks || check.meant.contains(&"accounts");
             for pair in pairs {
@@ -456,6 +484,34 @@ fn top<'t>(check: &mut Check<'_>, tree: &'t Tree<'t>) -> Top<'t> {
     top
 }
 
+/// Says of names at the left edge, where keys stand, that they lack their indentation: the key before them has no value.
+fn not_indented(check: &mut Check<'_>, mapping: Mapping<'_>) {
+    let pairs = mapping.pairs(&mut check.findings);
+    let mut empty: Option<&Pair<'_>> = None;
+    for pair in &pairs {
+        if TOP.known.contains(&pair.key) {
+            empty = Some(pair).filter(|pair| pair.value.is_null());
+        } else if let Some(above) = empty
+            && matches!(pair.value.shape(), Shape::Mapping(_))
+            && !TOP.later.contains(&pair.key)
+            && text::nearest(pair.key, TOP.known.iter().copied()).is_none()
+        {
+            // The same message as of any unknown key, which is then not reported again.
+            let message = unknown_key(pair.key, &TOP);
+            let help = format!(
+                "if it belongs to `{}`, indent it and what is below it by two spaces",
+                above.key
+            );
+            let label = format!("`{}` has nothing below it", above.key);
+            check.report(
+                Finding::error(Kind::UnknownKey, pair.key_at, message)
+                    .help(help)
+                    .related(above.key_at, label),
+            );
+        }
+    }
+}
+
 /// The pairs of a mapping of names. A name that was given before, in this or another file, is reported.
 fn named<'t>(
     check: &mut Check<'_>,
@@ -464,7 +520,14 @@ fn named<'t>(
     names: &mut BTreeMap<&'t str, At>,
 ) -> Vec<(Pair<'t>, Name)> {
     let Shape::Mapping(mapping) = pair.value.shape() else {
-        let help = format!("write the name of {what} and a colon, and below it its keys");
+        let help = match pair.value.shape() {
+            Shape::List(_) => format!(
+                "write the name of {what} and a colon, without a `-` and `name:`, and below it, indented, its keys"
+            ),
+            Shape::Null | Shape::Text(_) | Shape::Mapping(_) | Shape::Refused => {
+                format!("write the name of {what} and a colon, and below it its keys")
+            }
+        };
         check.wrong_form(pair.value, pair.key, "a mapping of names", &help);
         return Vec::new();
     };
@@ -573,6 +636,44 @@ fn read_calendars<'t>(
     calendars
 }
 
+/// The entries that a matrix makes of one.
+fn read_combinations<'t>(
+    check: &mut Check<'_>,
+    Pair { key, key_at, value }: Pair<'t>,
+    combinations: &'t Option<Vec<Combination>>,
+    names: &mut BTreeMap<&'t str, At>,
+    read: &mut dyn FnMut(&mut Check<'_>, &EntryName, Title<'_>, &Keys<'t>),
+) {
+    let title = Title {
+        text: key,
+        at: key_at,
+    };
+    for combination in combinations.iter().flatten() {
+        let value = value.with(Some(&combination.overlay));
+        let keys = Keys::read(check, value, key);
+        let name = match EntryName::parse(&combination.name) {
+            Ok(name) => name,
+            Err(error) => {
+                bad_name(check, &combination.name, key_at, "an entry", &error.reason);
+                continue;
+            }
+        };
+        if let Some(first) = names.insert(&combination.name, key_at) {
+            let message = format!(
+                "the matrix makes an entry {}, and there is one of that name",
+                quoted(&combination.name)
+            );
+            check.report(
+                Finding::error(Kind::Duplicate, key_at, message)
+                    .help("all files make one configuration: rename one of them, or remove it")
+                    .related(first, "made or given here"),
+            );
+        } else if let Some(keys) = keys {
+            read(check, &name, title, &keys);
+        }
+    }
+}
+
 /// Reads each entry's keys and hands them on, one after the other, so that they need no memory together.
 fn read_schedules<'t>(
     check: &mut Check<'_>,
@@ -581,45 +682,56 @@ fn read_schedules<'t>(
     names: &mut BTreeMap<&'t str, At>,
     read: &mut dyn FnMut(&mut Check<'_>, &EntryName, Title<'_>, &Keys<'t>),
 ) {
-    for (Pair { key, key_at, value }, is) in named(check, pair, "an entry", names) {
+    let mut before: Option<(&str, At)> = None;
+    let pairs = named(check, pair, "an entry", names);
+    // `cron:` in the column of the names of entries.
+    let is_key = |pair: &Pair<'_>| {
+        entry::KEYS.known.contains(&pair.key)
+            && !matches!(pair.value.shape(), Shape::Mapping(_) | Shape::Null)
+    };
+    for (index, (pair, is)) in pairs.iter().enumerate() {
+        let Pair { key, key_at, value } = *pair;
         let title = Title {
             text: key,
             at: key_at,
         };
         if let Some(combinations) = made.get(&key_at) {
-            if is == Name::New {
+            before = None;
+            if *is == Name::New {
                 names.remove(key); // it stands for others
             }
-            for combination in combinations.iter().flatten() {
-                let value = value.with(Some(&combination.overlay));
-                let keys = Keys::read(check, value, key);
-                let name = match EntryName::parse(&combination.name) {
-                    Ok(name) => name,
-                    Err(error) => {
-                        bad_name(check, &combination.name, key_at, "an entry", &error.reason);
-                        continue;
-                    }
-                };
-                if let Some(first) = names.insert(&combination.name, key_at) {
-                    let message = format!(
-                        "the matrix makes an entry {}, and there is one of that name",
-                        quoted(&combination.name)
-                    );
-                    check.report(
-                        Finding::error(Kind::Duplicate, key_at, message)
-                            .help("all files make one configuration: rename one of them, or remove it")
-                            .related(first, "made or given here"),
-                    );
-                } else if let Some(keys) = keys {
-                    read(check, &name, title, &keys);
-                }
-            }
+            read_combinations(check, *pair, combinations, names, read);
             continue;
+        }
+        if is_key(pair) {
+            // Said once for those that follow each other.
+            if before.is_some_and(|(before, _)| entry::KEYS.known.contains(&before)) {
+                check.findings.count_again();
+                continue;
+            }
+            let message =
+                format!("`{key}` is a key of an entry, and stands where the names of entries do");
+            let finding = Finding::error(Kind::Type, key_at, message);
+            check.report(match before {
+                Some((name, at)) => finding
+                    .help(format!(
+                        "if it belongs to {}, indent it and what follows it by two spaces more",
+                        quoted(name)
+                    ))
+                    .related(at, "an entry without keys"),
+                None => finding.help("write the name of the entry above it, and indent its keys"),
+            });
+            before = Some((key, key_at));
+            continue;
+        }
+        before = value.is_null().then_some((key, key_at));
+        if before.is_some() && pairs.get(index + 1).is_some_and(|(next, _)| is_key(next)) {
+            continue; // those are its keys
         }
         let keys = Keys::read(check, value, key);
         match EntryName::parse(key) {
             Ok(name) => {
-                if let Some(keys) = keys.filter(|_| is == Name::New) {
+                if let Some(keys) = keys.filter(|_| *is == Name::New) {
                     read(check, &name, title, &keys);
                 }
             }
@@ -651,16 +763,38 @@ fn refuse_matrix(check: &mut Check<'_>, defaults: &Keys<'_>) {
 fn bad_name(check: &mut Check<'_>, name: &str, at: At, what: &str, reason: &str) {
     let message = format!("the name {} of {what} {reason}", quoted(name));
     check.report(
-        Finding::error(Kind::Value, at, message)
-            .help("rename it; the name stands in logs and in the run's description"),
+        Finding::error(Kind::Value, at, message).help(match possible_name(name) {
+            Some(possible) => format!(
+                "write it as `{possible}`; the name stands in logs and in the run's description"
+            ),
+            None => "rename it; the name stands in logs and in the run's description".to_owned(),
+        }),
     );
 }
 
+/// The name with what it must not contain replaced, if something of it stays.
+fn possible_name(name: &str) -> Option<String> {
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
+    let words: Vec<&str> = name
+        .split(|c| !letter(c))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let possible = words.join("-");
+    let possible = possible.trim_start_matches(['.', '_', '-']);
+    let kept = possible.chars().filter(char::is_ascii_alphanumeric).count();
+    let was = name.chars().filter(|c| c.is_alphanumeric()).count();
+    (kept > 0 && kept == was && EntryName::parse(possible).is_ok()).then(|| possible.to_owned())
+}
+
 /// The defaults of all files, which may stand in one of them.
-fn global_defaults<'t>(check: &mut Check<'_>, tops: &[Top<'t>]) -> Keys<'t> {
+fn global_defaults<'t>(check: &mut Check<'_>, tops: &[Top<'t>], incomplete: bool) -> Keys<'t> {
     let mut given = tops.iter().filter_map(|top| top.global_defaults);
     let Some(first) = given.next() else {
-        return Keys::default();
+        // They may stand in the file that could not be read.
+        return Keys {
+            lacks: incomplete,
+            ..Keys::default()
+        };
     };
     for second in given {
         let message = "`global_defaults` is given in two files";

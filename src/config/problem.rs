@@ -9,8 +9,6 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
-use serde::Serialize;
-
 use super::SourceFile;
 use super::excerpt;
 use super::hidden::Hidden;
@@ -18,12 +16,14 @@ use super::hidden::Hidden;
 /// So many problems are kept; of more, only the number. Nobody reads them, and a broken 60 MB file must not fill the memory.
 pub const PROBLEMS_MAX: usize = 10_000;
 
-/// To so many problems a suggestion is looked for.
+/// Of these, so many may be warnings: an error never gives way to them.
+const WARNINGS_MAX: usize = PROBLEMS_MAX / 2;
+
+/// To so many errors a suggestion is looked for.
 const ADVISED_MAX: usize = 1_000;
 
 /// How bad a problem is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The configuration cannot be used.
     Error,
@@ -42,8 +42,7 @@ impl Severity {
 }
 
 /// What kind of problem it is, for programs: a person reads the message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A file or directory cannot be read, or is too large.
     File,
@@ -79,6 +78,68 @@ pub enum Kind {
     Idle,
     /// An entry that does not fit its pipeline as the service shows it, or of which that could not be found out.
     Online,
+    /// A pattern that restricts both day fields.
+    DayFields,
+    /// An entry that is due while the clock changes.
+    ClockChange,
+    /// More starts at one time than an account lets run.
+    Crowd,
+    /// A secret that cannot be read on this machine.
+    SecretUnread,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 21] = [
+        Self::File,
+        Self::Syntax,
+        Self::Limit,
+        Self::UnknownKey,
+        Self::Unsupported,
+        Self::Duplicate,
+        Self::Missing,
+        Self::Type,
+        Self::Value,
+        Self::Pattern,
+        Self::Zone,
+        Self::Reference,
+        Self::Secret,
+        Self::Conflict,
+        Self::Template,
+        Self::Idle,
+        Self::Online,
+        Self::DayFields,
+        Self::ClockChange,
+        Self::Crowd,
+        Self::SecretUnread,
+    ];
+
+    /// The code by which scripts know it. It never changes.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Syntax => "syntax",
+            Self::Limit => "limit",
+            Self::UnknownKey => "unknown-key",
+            Self::Unsupported => "unsupported",
+            Self::Duplicate => "duplicate",
+            Self::Missing => "missing",
+            Self::Type => "type",
+            Self::Value => "value",
+            Self::Pattern => "pattern",
+            Self::Zone => "zone",
+            Self::Reference => "reference",
+            Self::Secret => "secret",
+            Self::Conflict => "conflict",
+            Self::Template => "template",
+            Self::Idle => "idle",
+            Self::Online => "online",
+            Self::DayFields => "day-fields",
+            Self::ClockChange => "clock-change",
+            Self::Crowd => "crowd",
+            Self::SecretUnread => "secret-unread",
+        }
+    }
 }
 
 /// A stretch of one of the files, in bytes.
@@ -113,7 +174,7 @@ impl At {
 }
 
 /// A place in a file, with the line that stands there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The bytes of the file that are meant.
     pub span: Range<usize>,
@@ -127,8 +188,16 @@ pub struct Place {
     pub marked: Range<usize>,
 }
 
+impl Place {
+    /// The column after the last character that is marked on the line.
+    pub fn end_column(&self) -> usize {
+        let marked = self.text.get(self.marked.clone()).unwrap_or_default();
+        self.column + marked.chars().count()
+    }
+}
+
 /// A second place that has to do with a problem.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Related {
     /// The file's path, as it is to be shown.
     pub file: String,
@@ -139,7 +208,7 @@ pub struct Related {
 }
 
 /// Something that is wrong with the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
@@ -292,6 +361,7 @@ pub(super) struct Findings {
     seen: HashSet<u64>,
     hasher: RandomState,
     errors: usize,
+    warnings: usize,
     unlisted: usize,
     hidden: Hidden,
 }
@@ -303,8 +373,10 @@ impl Findings {
         if !self.seen.insert(self.hasher.hash_one(same)) {
             return;
         }
-        self.errors += usize::from(finding.severity == Severity::Error);
-        if self.kept.len() >= PROBLEMS_MAX {
+        let is_error = finding.severity == Severity::Error;
+        self.errors += usize::from(is_error);
+        self.warnings += usize::from(!is_error);
+        if self.kept.len() >= PROBLEMS_MAX || (!is_error && self.warnings > WARNINGS_MAX) {
             self.unlisted += 1;
         } else {
             self.kept.push(finding);
@@ -324,7 +396,7 @@ impl Findings {
     /// Whether there are so many problems that nobody will read what to do about the next one, which may take a while
     /// to find out.
     pub(super) fn are_many(&self) -> bool {
-        self.kept.len() >= ADVISED_MAX
+        self.errors >= ADVISED_MAX
     }
 
     /// Counts an error that is reported already and met again: what follows from it is no news.

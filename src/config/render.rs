@@ -17,10 +17,22 @@ pub enum Colour {
     Never,
 }
 
-/// All problems, up to [`SHOWN_MAX`], and how many more there are. `unlisted` were not even kept.
+/// All problems, up to [`SHOWN_MAX`], and how many more there are. `unlisted` were not even kept. Of too many, warnings
+/// are left out first: an error among them is what stops the configuration.
 pub fn render(problems: &[Problem], unlisted: usize, colour: Colour) -> String {
+    let is_error = |problem: &&Problem| problem.severity == Severity::Error;
+    let mut errors = SHOWN_MAX;
+    let mut warnings = SHOWN_MAX.saturating_sub(problems.iter().filter(is_error).count());
     let mut text = String::new();
-    for problem in problems.iter().take(SHOWN_MAX) {
+    for problem in problems {
+        let left = match problem.severity {
+            Severity::Error => &mut errors,
+            Severity::Warning => &mut warnings,
+        };
+        let Some(fewer) = left.checked_sub(1) else {
+            continue;
+        };
+        *left = fewer;
         text.push_str(&render_one(problem, colour));
         text.push_str("\n\n");
     }

@@ -16,10 +16,10 @@ use crate::domain::request::{
 };
 use crate::domain::template::is_template;
 
-const TYPES: [&str; 2] = ["code", "artifact"];
+pub(super) const TYPES: [&str; 2] = ["code", "artifact"];
 pub(super) const GIT_TYPES: [&str; 5] = ["codehub", "gitee", "github", "gitcode", "gitlab"];
-const BUILD_TYPES: [&str; 2] = ["branch", "tag"];
-const EVENT_TYPES: [&str; 7] = [
+pub(super) const BUILD_TYPES: [&str; 2] = ["branch", "tag"];
+pub(super) const EVENT_TYPES: [&str; 7] = [
     "Manual",
     "Scheduler",
     "MR",
@@ -29,7 +29,7 @@ const EVENT_TYPES: [&str; 7] = [
     "Note",
 ];
 /// Longest name of a variable and longest alias, in characters.
-const NAME_CHARS_MAX: usize = 128;
+pub(super) const NAME_CHARS_MAX: usize = 128;
 
 /// A source in either form: the short one has the repository's keys and `branch` or `tag`, the API's has `type` and `params`.
 pub(super) static SOURCE: KeySet = KeySet {
@@ -441,6 +441,10 @@ fn git_url<'t>(check: &mut Check<'_>, value: Value<'t>) -> Option<&'t str> {
         }
         Err(why) => why,
     };
+    let help = match text::https(text) {
+        Some(address) => format!("did you mean `{address}`?"),
+        None => help.to_owned(),
+    };
     let message = format!(
         "`git_url` must be an https:// address, and {} is not: {why}",
         quoted(text)
@@ -467,6 +471,15 @@ pub(super) fn name_wrong(text: &str, what: &str) -> Option<Wrong> {
         .char_indices()
         .find(|(_, c)| !(c.is_ascii_alphanumeric() || *c == '_'));
     if let Some((at, char)) = odd {
+        let possible: String = text
+            .chars()
+            .map(|c| if matches!(c, '-' | '.' | ' ') { '_' } else { c })
+            .collect();
+        let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let help = match possible.chars().all(letter) && possible.len() <= NAME_CHARS_MAX {
+            true => format!("{help}: `{possible}`"),
+            false => help,
+        };
         let message = format!(
             "{what} cannot be {}: it contains {}",
             quoted(text),

@@ -27,12 +27,13 @@ use crate::domain::{
 
 /// A suggestion is looked for among so many names.
 const SUGGESTED_FROM_MAX: usize = 1_000;
-const CATCH_UP_MAX_DEFAULT: u32 = 100;
+pub(super) const CATCH_UP_DEFAULT: CatchUp = CatchUp::Latest;
+pub(super) const CATCH_UP_MAX_DEFAULT: u32 = 100;
 /// All entries together take no more memory than this, about.
 const TOTAL_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// An entry whose ticks may be moved has at most so many in as many days as they are moved: a decision is told of all.
 const MOVED_TICKS_MAX: u64 = 64;
-const DEADLINE_DEFAULT: Duration = Duration::from_secs(6 * 3600);
+pub(super) const DEADLINE_DEFAULT: Duration = Duration::from_secs(6 * 3600);
 
 /// The accounts as far as they could be read.
 #[derive(Debug, Default)]
@@ -104,8 +105,16 @@ impl<'l, 't> Layers<'l, 't> {
             if self.layers.iter().any(is_known) {
                 return Refused;
             }
-            let message = format!("the entry {} has no `{key}`", quoted(self.title));
-            check.report(Finding::error(Kind::Missing, self.name_at, message).help(help));
+            let name = quoted(self.title);
+            let empty = self
+                .layers
+                .first()
+                .and_then(|own| own.empty.iter().find(|(empty, _)| *empty == key));
+            let (at, message) = match empty {
+                Some((_, at)) => (*at, format!("`{key}` of the entry {name} has no value")),
+                None => (self.name_at, format!("the entry {name} has no `{key}`")),
+            };
+            check.report(Finding::error(Kind::Missing, at, message).help(help));
             Refused
         })
     }
@@ -173,6 +182,14 @@ impl<'l, 't> Layers<'l, 't> {
             self.check_what_is_left(check, &entry).ok()?;
             self.warn_if_idle(check, &entry);
             online::compare(check, self, &entry);
+            if let Some(Given {
+                value: Some(Cron::Patterns(patterns)),
+                ..
+            }) = self.pick(|keys| &keys.cron)
+            {
+                let now = check.world.now;
+                check.clock.look(&entry, patterns, now);
+            }
         }
         Some(entry)
     }
@@ -354,7 +371,7 @@ impl<'l, 't> Layers<'l, 't> {
         let catch_up_max = self.value(|keys| &keys.catch_up_max);
         let enabled = self.value(|keys| &keys.enabled);
         let labels = self.value(|keys| &keys.labels);
-        let catch_up = catch_up?.copied().unwrap_or(CatchUp::Latest);
+        let catch_up = catch_up?.copied().unwrap_or(CATCH_UP_DEFAULT);
         self.warn_if_superseded(check, catch_up);
         // Among defaults it may be meant for other entries; what an entry says itself should do something.
         let own = self
@@ -470,7 +487,7 @@ impl<'l, 't> Layers<'l, 't> {
             };
             let message =
                 format!("day-of-month and day-of-week are both restricted, {rule}: next {dates}");
-            check.report(Finding::warning(Kind::Pattern, at, message).help(help));
+            check.report(Finding::warning(Kind::DayFields, at, message).help(help));
         }
         Ok(())
     }
@@ -565,6 +582,7 @@ impl<'l, 't> Layers<'l, 't> {
         let project_id = self.needed(check, "project_id", help, |keys| &keys.project_id);
         let pipeline_id = self.needed(check, "pipeline_id", help, |keys| &keys.pipeline_id);
         let description = self.description(check);
+        self.warn_if_not_chosen(check);
         let text = |text: &&str| (*text).to_owned();
         Ok(RunRequest {
             project_id: text(project_id?),
@@ -577,6 +595,52 @@ impl<'l, 't> Layers<'l, 't> {
             sub_hook: self.value(|keys| &keys.sub_hook)?.copied(),
             execution_plan_id: self.value(|keys| &keys.execution_plan_id)?.map(text),
         })
+    }
+
+    /// Jobs of a stage that is not chosen, which the API ignores. Which stage a job belongs to only the service knows; here
+    /// it is said where nobody can have meant it.
+    fn warn_if_not_chosen(&self, check: &mut Check<'_>) {
+        let (Some(jobs), Some(stages)) = (
+            self.pick(|keys| &keys.choose_jobs),
+            self.pick(|keys| &keys.choose_stages),
+        ) else {
+            return;
+        };
+        let (Some(names), Some(chosen)) = (&jobs.value, &stages.value) else {
+            return;
+        };
+        let own = |given: &Given<Vec<String>>, own: Option<&Given<Vec<String>>>| {
+            own.is_some_and(|own| own.at == given.at)
+        };
+        let is_own = self.layers.first().is_some_and(|keys| {
+            own(jobs, keys.choose_jobs.as_ref()) && !own(stages, keys.choose_stages.as_ref())
+        });
+        let label = if chosen.is_empty() {
+            "no stage is chosen"
+        } else {
+            "stages are chosen here"
+        };
+        let (message, help) = if names.is_empty() {
+            return;
+        } else if chosen.is_empty() {
+            (
+                "`choose_jobs` names jobs, and `choose_stages` no stage: the API ignores jobs of a stage that is not chosen",
+                "name the stages of these jobs as well, or remove `choose_stages`",
+            )
+        } else if is_own {
+            (
+                "the stages chosen in the defaults hold for this entry too: of its `choose_jobs` the API ignores those of other \
+                 stages",
+                "write the entry's own `choose_stages` beside them, with the stages of these jobs",
+            )
+        } else {
+            return;
+        };
+        check.report(
+            Finding::warning(Kind::Idle, jobs.at, message)
+                .help(help)
+                .related(stages.at, label),
+        );
     }
 
     /// The description, which leaves room for the marker of the longest tick's id.

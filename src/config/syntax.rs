@@ -27,6 +27,13 @@ pub(super) struct Stop<'s> {
 impl Stop<'_> {
     /// The problem that made it stop.
     pub(super) fn explain(&self, error: &ScanError) -> Finding {
+        if let Some(mark) = left_by_a_merge(self.source) {
+            let message =
+                "two versions of the file were merged, and where they differ nobody has chosen";
+            let here = Here::new(self.file, self.source, mark);
+            return Finding::error(Kind::Syntax, here.at(mark, mark + here.line.trim_end().len()), message)
+                .help("keep one of the two, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>");
+        }
         let offset = self.offset.min(self.source.len());
         let here = Here::new(self.file, self.source, offset);
         let Some((at, name)) = &self.alias else {
@@ -38,6 +45,16 @@ impl Stop<'_> {
         }
         unknown_anchor(*at, name, self.source)
     }
+}
+
+/// The first line of a conflict that git writes into a file.
+fn left_by_a_merge(source: &str) -> Option<usize> {
+    let begins = |mark: &str| {
+        let at_start = source.starts_with(mark).then_some(0);
+        at_start.or_else(|| Some(source.find(&format!("\n{mark}"))? + 1))
+    };
+    begins("=======").filter(|_| begins(">>>>>>> ").is_some())?;
+    begins("<<<<<<< ")
 }
 
 #[expect(
@@ -100,7 +117,7 @@ pub(super) fn unknown_anchor(at: At, name: &str, source: &str) -> Finding {
         format!("quote it, as a `*` without quotes begins an alias: \"*{name}\"")
     } else {
         format!(
-            "write `&{name}` before the block that is meant, above this line; or quote the text: \"*{name}\""
+            "write `&{name}` before the block that is meant, above this line and in this file; or quote the text: \"*{name}\""
         )
     };
     Finding::error(Kind::Syntax, at, format!("there is no anchor `&{name}`")).help(help)
@@ -470,6 +487,15 @@ impl<'s> Here<'s> {
             end: open.start + 1,
             ..open
         };
+        if self
+            .source
+            .get(..self.offset)
+            .is_some_and(|before| before.ends_with('$'))
+        {
+            let variable = self.at(self.offset - 1, self.offset + 1);
+            return Finding::error(Kind::Syntax, variable, "`${...}` is not replaced by a variable, and its braces are YAML's")
+                .help("a secret is written { env: NAME }; a text that is meant as it stands goes between quotes");
+        }
         if at.start == open.start {
             return Finding::error(
                 Kind::Syntax,
@@ -497,6 +523,11 @@ fn no_colon(line: &str) -> (&'static str, &'static str) {
         (
             "there is no space after the `-`",
             "write `- item`, with a space after the dash",
+        )
+    } else if line.contains(":\u{a0}") {
+        (
+            "the `:` after this key is followed by a no-break space, which YAML does not take for a space",
+            "write a space in its place; a text that is copied from a web page often has such spaces",
         )
     } else {
         (

@@ -65,7 +65,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
         piece: Some(piece),
         ..Wrong::new(
             format!("{} is not a duration", quoted(text)),
-            "write whole numbers with units, the longest first, without spaces: 90s, 1h30m, 2d, 250ms (units: d, h, m, s, ms)",
+            duration_help(text),
         )
     };
     let mut units = UNITS.iter();
@@ -102,6 +102,79 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
         return Err(Wrong::new(message, "the longest possible is 366d"));
     }
     Ok(duration)
+}
+
+/// What to write instead of a duration that is none.
+fn duration_help(wrong: &str) -> String {
+    let units = "write whole numbers with units, the longest first, without spaces: 90s, 1h30m, 2d, 250ms (units: d, h, m, s, ms)";
+    let text = wrong.to_ascii_lowercase();
+    if let Some(meant) = fraction(&text) {
+        return format!(
+            "there are no fractions; did you mean `{}`?",
+            show_duration(meant)
+        );
+    }
+    let mut rest = text.strip_prefix("pt").unwrap_or(&text);
+    let mut meant = String::new();
+    while !rest.is_empty() {
+        let unit = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        let next = unit
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(unit.len());
+        let (word, after) = unit.split_at(next);
+        meant.push_str(rest.get(..rest.len() - unit.len()).unwrap_or_default());
+        meant.push_str(match word.trim_matches([' ', ',', '.']) {
+            "d" | "day" | "days" => "d",
+            "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+            "m" | "min" | "mins" | "minute" | "minutes" => "m",
+            "s" | "sec" | "secs" | "second" | "seconds" => "s",
+            "ms" | "msec" | "millis" | "millisecond" | "milliseconds" => "ms",
+            _ => return units.to_owned(),
+        });
+        rest = after;
+    }
+    if meant != wrong && duration(&meant).is_ok() {
+        format!("did you mean `{meant}`?")
+    } else {
+        units.to_owned()
+    }
+}
+
+/// What `1.5h` means.
+fn fraction(text: &str) -> Option<Duration> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let number = text.strip_suffix(unit)?;
+    let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    let (whole, part) = number.split_once('.')?;
+    let tenths = part.parse::<u64>().ok().filter(|_| part.len() == 1)?;
+    let whole = whole
+        .parse::<u64>()
+        .ok()
+        .filter(|whole| *whole < 1_000_000)?;
+    let meant = Duration::from_millis(whole * millis + tenths * millis / 10);
+    (meant <= DURATION_MAX && tenths * millis % 10 == 0).then_some(meant)
+}
+
+/// The clock time that somebody wrote for a pattern, as a pattern: `02:30` is `30 2 * * *`.
+pub(super) fn clock_time(text: &str) -> Option<String> {
+    let number = |text: &str, end: u32| {
+        text.parse::<u32>()
+            .ok()
+            .filter(|number| text.len() <= 2 && *number < end)
+    };
+    text.split_whitespace().find_map(|word| {
+        let mut parts = word.split(':');
+        let (hour, minute) = (number(parts.next()?, 24)?, number(parts.next()?, 60)?);
+        let second = match parts.next() {
+            Some(second) => number(second, 60)?,
+            None => 0,
+        };
+        match (second, parts.next()) {
+            (0, None) => Some(format!("{minute} {hour} * * *")),
+            (second, None) => Some(format!("{second} {minute} {hour} * * *")),
+            (_, Some(_)) => None,
+        }
+    })
 }
 
 /// A duration as people write it.
@@ -340,14 +413,49 @@ pub(super) fn address(text: &str) -> Result<Address<'_>, &'static str> {
     })
 }
 
+/// The `https://` address that is probably meant by one in another form: `http://`, `ssh://`, `git@HOST:PATH`, or without any.
+pub(super) fn https(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    if !["", "http", "https", "ssh", "git"].contains(&scheme.to_ascii_lowercase().as_str()) {
+        return None;
+    }
+    // A password would be repeated in the advice; the user of ssh is no secret.
+    let host = match rest.split_once('@') {
+        Some(("git", host)) => host,
+        Some(_) => return None,
+        None => rest,
+    };
+    let address = match host.split_once(':') {
+        Some((host, path))
+            if scheme.is_empty() && !path.starts_with(|c: char| c.is_ascii_digit()) =>
+        {
+            format!("https://{host}/{}", path.trim_start_matches('/'))
+        }
+        Some(_) | None => format!("https://{host}"),
+    };
+    let host = address.get("https://".len()..)?;
+    (host.len() <= 100 && host.contains('.') && self::address(&address).is_ok()).then_some(address)
+}
+
 /// An id of the service: 32 letters and digits.
-pub(super) fn id32(text: &str) -> Result<(), Wrong> {
+pub(super) fn id32(text: &str, key: &str) -> Result<(), Wrong> {
     let is_id = |text: &str| text.len() == 32 && text.bytes().all(|c| c.is_ascii_alphanumeric());
     if is_id(text) {
         return Ok(());
     }
     let undashed: String = text.chars().take(64).filter(|c| *c != '-').collect();
-    let help = if is_id(&undashed) {
+    // In the address of a pipeline's page the project stands before the pipeline.
+    let mut words = text
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| is_id(word));
+    let within = if key == "pipeline_id" {
+        words.next_back()
+    } else {
+        words.next()
+    };
+    let help = if let Some(within) = within.filter(|_| text.len() <= 1000) {
+        format!("did you mean `{within}`?")
+    } else if is_id(&undashed) {
         format!("write it without the dashes: {undashed}")
     } else {
         "copy it from the address of the page in the console, or from the API".to_owned()

@@ -300,10 +300,18 @@ impl<'s, 'f> Builder<'s, 'f> {
     fn refuse_tag(&mut self, tag: &Tag, span: Span) {
         let at = self.place(span.tag_span().unwrap_or(span));
         let message = format!("the tag {} is not supported", quoted(&tag.original()));
-        self.findings.add(
-            Finding::error(Kind::Syntax, at, message)
-                .help("remove it: what a value is follows from its key; a text may be quoted"),
-        );
+        let help = match tag.suffix().to_ascii_lowercase().as_str() {
+            // Other programs read secrets so.
+            "env" | "env_var" | "secret" | "file" | "vault" => {
+                "a secret of an account or a variable is named so: { env: NAME }, { file: PATH } or { credential: NAME }"
+            }
+            "include" | "import" => {
+                "give all files to --config: together they make one configuration"
+            }
+            _ => "remove it: what a value is follows from its key; a text may be quoted",
+        };
+        self.findings
+            .add(Finding::error(Kind::Syntax, at, message).help(help));
     }
 
     fn place(&self, span: Span) -> At {

@@ -89,6 +89,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 }
             }
         }
+        // Nobody was left to decide about.
+        self.pass_over(turns, &BTreeSet::new());
     }
 
     /// Those who were called and have no use for a place now, because of their pipeline or the fuse, make way for the next.
@@ -159,10 +161,19 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             .collect()
     }
 
+    /// How many more requests may be under way.
+    fn free_slots(&self) -> usize {
+        let asked = self
+            .under_way
+            .values()
+            .filter(|under_way| under_way.is_asked());
+        IN_FLIGHT_MAX.saturating_sub(asked.count())
+    }
+
     /// The entries that waited for room and may find some now. Those whose account is being probed keep waiting; one
     /// whose account rests is looked at when the rest is over.
     fn take_roomless(&mut self, now: Timestamp) -> Vec<EntryName> {
-        let mut slots = IN_FLIGHT_MAX.saturating_sub(self.under_way.len());
+        let mut slots = self.free_slots();
         let mut taken = Vec::new();
         for name in std::mem::take(&mut self.no_room) {
             let account = match &self.only {
@@ -200,7 +211,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         let asked = self.under_way.values().filter_map(UnderWay::tick);
         let unsettled = self.unsettled.iter().map(News::tick);
         Room {
-            slots: IN_FLIGHT_MAX.saturating_sub(self.under_way.len()),
+            slots: self.free_slots(),
             paces: self.paces.clone(),
             max_running: self.places(),
             called: self.only.is_none().then_some(called),

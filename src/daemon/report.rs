@@ -8,14 +8,72 @@ use tracing::{debug, error, info, warn};
 
 use crate::config::Account;
 use crate::domain::pace::{Heard, PaceNews};
-use crate::domain::plan::{Difference, DifferenceKind};
-use crate::domain::{AccountName, Answer, Change, Plan, Reason, Tick, TickState};
+use crate::domain::plan::{Difference, DifferenceKind, started_note};
+use crate::domain::{
+    AccountName, Answer, AnswerKind, Ask, Attempt, Change, Plan, Reason, Run, Tick, TickId,
+    TickState, Timestamp,
+};
 
 /// Logs what a stored plan changed.
 pub(super) fn plan(plan: &Plan) {
+    let is_looked_for = |id: &TickId| {
+        let mut asks = plan.asks.iter();
+        asks.any(|ask| matches!(ask, Ask::Find { tick, .. } if tick.id == *id))
+    };
     for change in &plan.changes {
-        log_change(change);
+        let tick = &change.tick;
+        let is_doubtful = matches!(tick.state, TickState::Doubtful { .. });
+        // That it is looked for again is the line that told when.
+        let is_told = is_doubtful
+            && is_looked_for(&tick.id)
+            && !tick.doubt.is_some_and(|doubt| doubt.precaution);
+        if !is_told && !has_started(change) {
+            log_change(change);
+        }
     }
+}
+
+/// Whether it is the answer that started its run, which had its line before it was stored.
+fn has_started(change: &Change) -> bool {
+    let answer = change.attempt.as_ref();
+    let answer = answer.and_then(|attempt| attempt.answer.as_ref());
+    answer.is_some_and(|answer| matches!(answer.kind, AnswerKind::Started { .. }))
+}
+
+/// Logs that the service started a run, before that is stored: if we die in between, the ledger learns of the run by its
+/// marker, and the log has it already (P10).
+pub(super) fn started(now: Timestamp, tick: &Tick, answer: &Answer) {
+    let AnswerKind::Started { run_id, queue_id } = &answer.kind else {
+        return;
+    };
+    let run = Run {
+        id: run_id.clone(),
+        queue_id: queue_id.clone(),
+        ..Run::started(now)
+    };
+    let state = match tick.policy.follow {
+        true => TickState::Running { since: now },
+        false => TickState::Ended {
+            reason: Reason::Started,
+            at: now,
+        },
+    };
+    let attempt = Attempt {
+        tick: tick.id.clone(),
+        number: tick.attempts,
+        sent_at: now,
+        answered_at: Some(now),
+        answer: Some(answer.clone()),
+    };
+    log_change(&Change {
+        tick: Tick {
+            state,
+            note: started_note(&run),
+            run: Some(run),
+            ..tick.clone()
+        },
+        attempt: Some(attempt),
+    });
 }
 
 /// How loud a line is.

@@ -1,6 +1,6 @@
 //! Requests: sent by a stored plan alone, their answers kept until they are stored.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio::task::Id;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use super::{CLOCK_SKEW, Daemon, Woken, report};
+use super::{CLOCK_SKEW, Daemon, REFUSED_AGAIN, Woken, report};
 use crate::codearts::{CodeArts, Start};
 use crate::domain::pace::{Admit, Heard};
 use crate::domain::plan::{self, Followed, Room, Survey};
 use crate::domain::sighting::{Find, Look, Sighting};
 use crate::domain::{
     AccountName, Answer, AnswerKind, Ask, Change, EntryName, EntryState, Origin, OtherRun,
-    PipelineAt, Plan, Tick, TickId, TickState, Timestamp, rfc3339,
+    PipelineAt, Plan, Tick, TickId, TickState, Timestamp, after, rfc3339,
 };
 use crate::ledger::{Ledger, LedgerError};
 
@@ -51,6 +51,11 @@ pub(super) enum UnderWay {
 }
 
 impl UnderWay {
+    /// Whether it is asked of the service, as opposed to waiting for its time.
+    pub(super) fn is_asked(&self) -> bool {
+        !matches!(self, Self::Rest(..))
+    }
+
     pub(super) fn is_start(&self) -> bool {
         matches!(self, Self::Start(_))
     }
@@ -93,8 +98,8 @@ pub(super) enum News {
     Sighting(Tick, Sighting),
     /// What its pipeline has under way, and when that was heard.
     Survey(Tick, Survey, Instant),
-    /// What was seen of its run, and what is known of its time.
-    Look(Tick, Look, Followed),
+    /// What was seen of its run.
+    Look(Tick, Look),
 }
 
 impl News {
@@ -107,7 +112,13 @@ impl News {
         }
     }
 
-    fn decide(self, now: Timestamp, state: &EntryState, room: &mut Room) -> Plan {
+    fn decide(
+        self,
+        now: Timestamp,
+        state: &EntryState,
+        room: &mut Room,
+        followed: &HashMap<TickId, Followed>,
+    ) -> Plan {
         match self {
             // The ledger failed meanwhile: what was free then may not be now.
             Self::Survey(_, _, heard_at) if heard_at.elapsed() > SURVEY_HOLDS => Plan {
@@ -120,7 +131,10 @@ impl News {
                 let looks = tick.doubt.map_or(0, |doubt| doubt.looks);
                 plan::found(now, state, &tick.id, looks, sighting)
             }
-            Self::Look(tick, look, followed) => plan::looked(now, state, &tick.id, &look, followed),
+            Self::Look(tick, look) => {
+                let followed = followed.get(&tick.id).copied().unwrap_or_default();
+                plan::looked(now, state, &tick.id, &look, followed)
+            }
         }
     }
 }
@@ -256,11 +270,12 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             leave_within: leave_within(at, &tick),
         };
         let service = self.parts.service.clone();
+        let within = TimeDelta::from_std(start.leave_within).unwrap_or(SEND_WITHIN);
         let told = self.told.clone();
         let task = self.requests.spawn(async move {
             // The machine slept, or we were stopped, right here: what was decided then may hold no more, and somebody
             // else may have gone on with it.
-            if (told.now() - at).abs() > SEND_WITHIN {
+            if (told.now() - at).abs() > within {
                 return Came::Answer(not_sent("it was decided too long ago; the machine slept"));
             }
             Came::Answer(service.start(start).await)
@@ -374,6 +389,10 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
 
     /// Looks at the followed runs whose time has come, a round an account.
     pub(super) fn look_at_runs(&mut self) {
+        // What is seen could not be written down, and would be seen again and again.
+        if self.in_trouble() {
+            return;
+        }
         let now = self.now();
         for (account, ticks) in self.follows.take_due(now) {
             let rests = match self
@@ -418,9 +437,16 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             if news.iter().any(|news| matches!(news, News::Survey(..))) {
                 room.taken = self.follows.taken();
             }
+            // As it is now: what has come may have waited long for the ledger.
+            let looked = news.iter().filter(|news| matches!(news, News::Look(..)));
+            let followed: HashMap<TickId, Followed> = looked
+                .map(|news| &news.tick().id)
+                .map(|id| (id.clone(), self.follows.followed(id)))
+                .collect();
             let decide = move |now, _: &EntryName, state: &_| {
-                news.pop_front()
-                    .map_or_else(Plan::default, |news| news.decide(now, state, &mut room))
+                news.pop_front().map_or_else(Plan::default, |news| {
+                    news.decide(now, state, &mut room, &followed)
+                })
             };
             match self.parts.ledger.decide(names.clone(), decide).await {
                 Ok(plans) => {
@@ -462,6 +488,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         self.unsettled.retain(|news| news.tick().entry == *entry);
         self.log_unsettled();
         let given_up = std::mem::replace(&mut self.unsettled, others);
+        self.alarms
+            .bring_forward(entry, after(self.now(), REFUSED_AGAIN));
         self.are_settled(given_up);
     }
 
@@ -559,6 +587,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     | TickState::Running { .. }
                     | TickState::Ended { .. } => now,
                 };
+                report::started(now, &tick, &answer);
                 self.notice_skew(now, &answer);
                 let heard = Heard::of_start(&answer);
                 self.pace(now, sent_at, &tick.account, heard, &answer.message);
@@ -654,7 +683,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             self.follows.saw(&tick.id, matches!(look, Look::Failed(_)));
             let followed = self.follows.followed(&tick.id);
             if plan::is_news(now, &tick, &look, followed) {
-                self.unsettled.push_back(News::Look(tick, look, followed));
+                self.unsettled.push_back(News::Look(tick, look));
             }
         }
     }

@@ -89,6 +89,7 @@ pub struct Calendar {
     events: Spans,
     workdays: Spans,
     patterns: Box<[(String, CronPattern)]>,
+    has_days_off: bool,
 }
 
 /// What a calendar is made of.
@@ -104,6 +105,9 @@ pub struct CalendarParts {
     pub workdays: Vec<Span>,
     /// Days off: every day that a pattern names.
     pub patterns: Vec<(String, CronPattern)>,
+    /// Whether something was to say which days are off, also if it names none: a file of events that came out empty must
+    /// not turn the calendar round.
+    pub has_days_off: bool,
 }
 
 /// Why a day is no working day.
@@ -144,6 +148,7 @@ impl Calendar {
             events: Spans::new(parts.events),
             workdays: Spans::new(parts.workdays),
             patterns: parts.patterns.into(),
+            has_days_off: parts.has_days_off,
         }
     }
 
@@ -175,7 +180,8 @@ impl Calendar {
 
     /// Whether it has `workdays`, and nothing that says which days are off.
     pub fn lists_working_days_alone(&self) -> bool {
-        let has_days_off = self.weekend != 0
+        let has_days_off = self.has_days_off
+            || self.weekend != 0
             || !self.holidays.spans.is_empty()
             || !self.events.spans.is_empty()
             || !self.patterns.is_empty();
@@ -207,6 +213,7 @@ mod tests {
         let cn = Calendar::new(
             "cn",
             CalendarParts {
+                has_days_off: false,
                 weekend: 0b100_0001,
                 holidays: vec![span("2027-02-05", "2027-02-11", "")],
                 events: vec![

@@ -33,7 +33,7 @@ pub use difference::{
 use doubt::look_before_first_send;
 pub use doubt::{found, interrupted};
 use due::{next_look, open_due};
-pub use follow::{Followed, is_news, look_again, looked};
+pub use follow::{Followed, is_news, look_again, looked, started_note};
 pub use making::{Occasion, previous_tick, request_for};
 pub use overlap::{Survey, surveyed};
 use room::Leave;
@@ -188,7 +188,7 @@ pub fn settle(
     let TickState::Sent { at: sent_at } = tick.state else {
         // It was given up for lost, and came all the same.
         if let (Verdict::Started(run), None) = (verdict, &tick.run) {
-            let note = follow::started_note(&run);
+            let note = started_note(&run);
             go_with_run(
                 now,
                 Tick {
@@ -214,7 +214,7 @@ pub fn settle(
     };
     match verdict {
         Verdict::Started(run) => {
-            let note = follow::started_note(&run);
+            let note = started_note(&run);
             go_with_run(
                 now,
                 Tick {
@@ -444,7 +444,10 @@ fn send_or_wait(
             plan.in_turn.push(turn(&tick, is_full));
             wake_by(plan, latest);
             let account = &tick.account;
-            let note = format!("waits for a place: account {account} has max_running {most}");
+            let note = match is_full {
+                true => format!("waits for a place: account {account} has max_running {most}"),
+                false => format!("asks for a place of account {account}"),
+            };
             (note, is_full)
         }
         Leave::AfterSurvey => {

@@ -23,6 +23,16 @@ pub const FILES_MAX: usize = 10_000;
 /// All that is wrong: paths that do not exist or cannot be read, directories without a file, texts that are not UTF-8,
 /// sizes beyond the limits.
 pub fn read_config(paths: &[PathBuf]) -> Result<Vec<SourceFile>, Vec<Problem>> {
+    let (files, problems) = read_what_is_there(paths);
+    if problems.is_empty() {
+        Ok(files)
+    } else {
+        Err(problems)
+    }
+}
+
+/// The files that can be read, and what is wrong with the others.
+pub fn read_what_is_there(paths: &[PathBuf]) -> (Vec<SourceFile>, Vec<Problem>) {
     let mut reader = Reader::default();
     if paths.is_empty() {
         let message = "no configuration path is given".to_owned();
@@ -34,11 +44,7 @@ pub fn read_config(paths: &[PathBuf]) -> Result<Vec<SourceFile>, Vec<Problem>> {
     for path in paths {
         reader.path(path);
     }
-    if reader.problems.is_empty() {
-        Ok(reader.files)
-    } else {
-        Err(reader.problems)
-    }
+    (reader.files, reader.problems)
 }
 
 /// Reads calendar files: the texts of those that can be read, and why the others cannot.

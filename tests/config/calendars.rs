@@ -446,3 +446,22 @@ fn each_entry_of_a_matrix_keeps_to_the_calendar_that_its_value_names() {
     assert_eq!(said, "there is no calendar `fr`");
     assert!(advice.contains("configured are"), "{advice}");
 }
+
+#[test]
+fn a_file_of_events_that_came_out_empty_does_not_turn_a_calendar_round() {
+    for days_off in ["holidays: []", "weekend: []"] {
+        let calendars = format!("calendars: {{ cn: {{ {days_off}, workdays: [2027-02-14] }} }}\n");
+        let entry = "schedules:\n  a: { cron: '0 2 * * *', only_on: cn, \
+                     project_id: 54f90b75fc1447b1b65e8d3a9f77923d, pipeline_id: e5460d1d403146a1935c2d4b68ef506c }\n";
+        let text = format!("accounts: {{ main: {{ region: cn-north-4 }} }}\n{calendars}{entry}");
+        let loaded = crate::world::check(&text);
+        let config = loaded
+            .config
+            .unwrap_or_else(|| panic!("{:?}", loaded.problems));
+        let entry = config.entries.values().next().unwrap();
+        let schedule = entry.schedule.as_ref().unwrap();
+        let monday = "2027-02-15T02:00:00Z".parse().unwrap();
+        let before = "2027-02-14T12:00:00Z".parse().unwrap();
+        assert_eq!(schedule.next_after(before), Some(monday), "{days_off}");
+    }
+}

@@ -217,7 +217,7 @@ not_before: 2026-12-01
 not_after: 2027-03-31
 labels: [web, 夜间, web]
 description: ''
-choose_stages: []
+choose_stages: [STAGE]
 choose_jobs: [JOB_1, 2]
 sub_hook: true
 execution_plan_id: 012
@@ -280,7 +280,7 @@ sources: [{ git_type: gitee, git_url: 'https://x/a.git', tag: 1.10, event_type: 
             { "name": "D", "secret": { "credential": "d" } },
         ],
         "choose_jobs": ["JOB_1", "2"],
-        "choose_stages": [],
+        "choose_stages": ["STAGE"],
         "sub_hook": true,
         "execution_plan_id": "012",
     });
@@ -351,7 +351,7 @@ schedules:
 "
     );
     let second = format!(
-        "schedules:\n  there:\n{IDS}    cron: 0 2 * * *\n    labels: ~\n    deadline: 2h\n"
+        "schedules:\n  there:\n{IDS}    cron: 0 5 * * *\n    labels: ~\n    deadline: 2h\n"
     );
     // The global defaults hold whatever the order of the files.
     for files in [

@@ -28,12 +28,17 @@ pub(crate) fn check_files(files: &[(&str, &str)]) -> Loaded {
 
 /// Checks files as they were read.
 pub(crate) fn check_sources(files: &[SourceFile]) -> Loaded {
+    with_world(|world| parse(files, world))
+}
+
+/// The world of all tests.
+pub(crate) fn with_world<T>(with: impl FnOnce(&World<'_>) -> T) -> T {
     let world = World {
         zone: &|name| ZONES.get(name),
         zone_names: &NAMES,
         now: "2026-11-24T12:00:00Z".parse().expect("an instant"),
     };
-    parse(files, &world)
+    with(&world)
 }
 
 /// Checks one text.

@@ -154,7 +154,7 @@ impl Checks {
         let mut inner = self.inner.lock().unwrap();
         let is_waiting = matches!(tick.state, TickState::Waiting { .. });
         // One of a clock that was ahead waits for its time to come.
-        let for_place = is_waiting && tick.due <= now && tick.note.contains("waits for a place");
+        let for_place = is_waiting && tick.due <= now && tick.note.contains("a place");
         let stored = Stored {
             is_waiting,
             waits_for: for_place.then(|| (tick.account.clone(), now)),

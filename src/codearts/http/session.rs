@@ -130,6 +130,7 @@ impl Session {
     /// Gets everything ready, and waits for the permit last: so what has one leaves at once.
     async fn prepare(&self, start: &Start) -> Result<Prepared, Failure> {
         let latest = Instant::now() + start.leave_within;
+        let begun = self.ground.clock.now();
         let mut patience = Patience::new(self.account());
         let secrets = patience.bear(self.variables(start)).await?;
         let client = patience.bear(self.ground.client(Purpose::Start)).await?;
@@ -139,7 +140,11 @@ impl Session {
         let permit = self.permit(Errand::Start { until }).await?;
         // They are at hand, unless they ended or were refused during the wait.
         let held = patience.bear(self.keeper.get(&self.ground)).await?;
-        if Instant::now() > latest {
+        // Its clock stands still while the machine sleeps, the other one does not.
+        let taken = (self.ground.clock.now() - begun)
+            .to_std()
+            .unwrap_or_default();
+        if Instant::now() > latest || taken > start.leave_within {
             return Err(Failure::ours(format!(
                 "not sent: to get ready took longer than {} s, and what was decided then may hold no more",
                 start.leave_within.as_secs()

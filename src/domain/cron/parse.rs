@@ -794,7 +794,9 @@ fn value_message(field: Field, value: u32) -> String {
 fn word_message(field: Field, piece: Piece<'_>) -> String {
     let short_of = |names: &[&'static str], full: &[&'static str]| {
         let upper = piece.text.to_ascii_uppercase();
-        let at = (upper.len() >= 3)
+        // `Ma` may be March or May.
+        let is_one = full.iter().filter(|full| full.starts_with(&upper)).count() == 1;
+        let at = (upper.len() >= 2 && is_one)
             .then(|| full.iter().position(|full| full.starts_with(&upper)))
             .flatten();
         at.and_then(|at| names.get(at).copied())

@@ -203,8 +203,12 @@ pub fn interrupted(now: Timestamp, state: &EntryState) -> Plan {
 }
 
 pub(super) fn adopt(now: Timestamp, mut tick: Tick, seen: SeenRun, plan: &mut Plan) {
+    let who = match tick.attempts {
+        0 => "an earlier life of this ledger",
+        _ => "the attempt",
+    };
     let note = format!(
-        "run {} found by its marker: the attempt had started it",
+        "run {} found by its marker: {who} had started it",
         seen.run_id
     );
     tick.doubt = None;

@@ -54,7 +54,7 @@ pub fn is_news(now: Timestamp, tick: &Tick, look: &Look, followed: Followed) -> 
         return false;
     };
     let taken = taken(now, run, followed.taken);
-    if is_stamped_wrong(now, run, followed) || is_watched_too_long(taken, tick, run) {
+    if is_stamped_wrong(now, run, look, followed) || is_watched_too_long(taken, tick, run) {
         return true;
     }
     match look {
@@ -87,7 +87,7 @@ pub fn looked(
     if !(is_followed || run.watched) || !is_news(now, &tick, look, followed) {
         return plan;
     }
-    if is_stamped_wrong(now, &run, followed) {
+    if is_stamped_wrong(now, &run, look, followed) {
         let counted = followed.taken.unwrap_or_default();
         run.started_at = TimeDelta::from_std(counted)
             .ok()
@@ -200,7 +200,7 @@ fn watched(taken: Duration, mut tick: Tick, mut run: Run, look: &Look) -> Plan {
 /// Whether the clock was wrong when the start was written down, or is now. One that was ahead would make the run overdue,
 /// vanished or let go of only when the clock is there again, and hold its place until then; one that was behind would make
 /// it look stuck after a restart. (The service's clock, which may have stamped it, is never so far off.)
-fn is_stamped_wrong(now: Timestamp, run: &Run, followed: Followed) -> bool {
+fn is_stamped_wrong(now: Timestamp, run: &Run, look: &Look, followed: Followed) -> bool {
     let is_ahead = now
         .checked_add_signed(SURELY_OLDER)
         .is_some_and(|ahead| run.started_at > ahead);
@@ -208,7 +208,14 @@ fn is_stamped_wrong(now: Timestamp, run: &Run, followed: Followed) -> bool {
         let shown = (now - run.started_at).to_std().unwrap_or_default();
         shown > counted.saturating_add(SURELY_OLDER.to_std().unwrap_or_default())
     });
-    is_ahead || is_behind
+    // The machine slept, and what was counted stood still: the service knows when the run began.
+    let is_confirmed = match look {
+        Look::Seen(seen) => seen
+            .started_at
+            .is_some_and(|began| (began - run.started_at).abs() < SURELY_OLDER),
+        Look::Vanished | Look::Failed(_) => false,
+    };
+    is_ahead || (is_behind && !is_confirmed)
 }
 
 fn is_watched_too_long(taken: Duration, tick: &Tick, run: &Run) -> bool {
@@ -268,7 +275,7 @@ fn unseen_max(tick: &Tick) -> Duration {
 }
 
 /// The words for a run that began.
-pub(super) fn started_note(run: &Run) -> String {
+pub fn started_note(run: &Run) -> String {
     match &run.queue_id {
         None => format!("run {} started", run.id),
         Some(queue) => format!(

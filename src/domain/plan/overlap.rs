@@ -63,6 +63,8 @@ pub fn surveyed(
             }
         }
     }
+    // It is decided now: what it took is in the ledger from here on.
+    room.reserved.remove(id);
     plan
 }
 

@@ -318,7 +318,7 @@ fn places_are_taken_by_whose_turn_it_is_and_never_more_than_there_are() {
         .go_to("2026-11-25T02:00:00Z");
     assert_eq!((world.reasons(), world.sent.len()), (vec!["waiting"], 0));
     assert_eq!(world.in_turn, [world.ticks[0].id.clone()]);
-    let note = "due; waits for a place: account main has max_running 1";
+    let note = "due; asks for a place of account main";
     assert_eq!(world.ticks[0].note, note);
     world.go_to("2026-11-25T02:30:00Z");
     let ids: BTreeSet<TickId> = world.ticks.iter().map(|tick| tick.id.clone()).collect();

@@ -1,0 +1,215 @@
+//! More starts at one instant than an account lets run at once.
+//!
+//! `max_running` is there so that ticks wait instead of being refused, so waiting alone is no mistake. But who gives forty
+//! nightlies the same minute and a limit of five should know it. Counted is the instant of the start, with each entry's
+//! own `spread`; how long runs take nobody knows here, so nothing is said about the wait but when it is given up.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::check::{Check, listed};
+use super::excerpt::quoted;
+use super::problem::{At, Finding, Kind};
+use super::resolve::Accounts;
+use super::text::show_duration;
+use crate::domain::plan::spread_offset;
+use crate::domain::schedule::Schedule;
+use crate::domain::{AccountName, Entry, EntryName, Overlap, Timestamp, after};
+
+/// How far ahead is looked: nightlies repeat with the week.
+const AHEAD_DAYS: i64 = 7;
+/// So many starts are looked at, those of the rarest schedules first: a crowd is made of nightlies, not of what starts
+/// every minute.
+const STARTS_MAX: u64 = 200_000;
+/// So many entries are named.
+const NAMED_MAX: usize = 3;
+
+/// Warns of the fullest instant of each account that has a limit.
+pub(super) fn warn(
+    check: &mut Check<'_>,
+    entries: &BTreeMap<EntryName, Arc<Entry>>,
+    names: &BTreeMap<&str, At>,
+    accounts: &Accounts<'_>,
+) {
+    let limited: BTreeMap<&AccountName, (u32, At)> = accounts
+        .read
+        .values()
+        .filter_map(|account| {
+            let at = accounts.names.get(account.name.as_str())?;
+            Some((&account.name, (account.max_running?, *at)))
+        })
+        .collect();
+    if limited.is_empty() {
+        return;
+    }
+    let mut by_account: BTreeMap<&AccountName, Vec<&Entry>> = BTreeMap::new();
+    // Entries that keep a pipeline to one run are at one instant one start.
+    let mut pipelines = HashSet::new();
+    for entry in entries.values().filter(|entry| entry.enabled) {
+        let pipeline = (&entry.request.project_id, &entry.request.pipeline_id);
+        let is_start = entry.policy.overlap == Overlap::Allow || pipelines.insert(pipeline);
+        if is_start && limited.contains_key(&entry.account) {
+            by_account.entry(&entry.account).or_default().push(entry);
+        }
+    }
+    for (account, entries) in by_account {
+        let Some(&(max, at)) = limited.get(account) else {
+            continue;
+        };
+        let most = usize::try_from(max).unwrap_or(usize::MAX);
+        if entries.len() > most
+            && let Some(crowd) = fullest(&entries, max, check.world.now)
+        {
+            report(check, account, (max, at), &entries, &crowd, names);
+        }
+    }
+}
+
+/// The instant with the most starts.
+struct Crowd {
+    at: Timestamp,
+    /// How many other instants have too many.
+    others: usize,
+}
+
+fn fullest(entries: &[&Entry], max: u32, now: Timestamp) -> Option<Crowd> {
+    // Entries with the same schedule start together, unless they are spread.
+    let mut alike: HashMap<Alike<'_>, u32> = HashMap::new();
+    for entry in entries {
+        if let Some(schedule) = &entry.schedule {
+            let key = Alike {
+                zone: schedule.zone().name(),
+                texts: schedule.texts(),
+                offset: spread_offset(entry),
+                window: (entry.not_before, entry.not_after),
+            };
+            *alike.entry(key).or_default() += 1;
+        }
+    }
+    let schedules: HashMap<(&str, &[String]), &Schedule> = entries
+        .iter()
+        .filter_map(|entry| entry.schedule.as_ref())
+        .map(|schedule| ((schedule.zone().name(), schedule.texts()), schedule))
+        .collect();
+    let until = now + TimeDelta::days(AHEAD_DAYS);
+    let mut walks: Vec<(u64, Alike<'_>, u32, &Schedule)> = alike
+        .into_iter()
+        .filter_map(|(alike, count)| {
+            let schedule = *schedules.get(&(alike.zone, alike.texts))?;
+            let starts = schedule.patterns().iter();
+            let starts = starts.map(|pattern| pattern.count_between(schedule.zone(), now, until));
+            Some((starts.sum(), alike, count, schedule))
+        })
+        .collect();
+    walks.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+    let mut left = STARTS_MAX;
+    let mut starts: HashMap<Timestamp, u32> = HashMap::new();
+    for (cost, alike, count, schedule) in walks {
+        let Some(rest) = left.checked_sub(cost) else {
+            break;
+        };
+        left = rest;
+        let (begin, end) = alike.window;
+        let is_within = |due: &Timestamp| {
+            begin.is_none_or(|begin| begin <= *due) && end.is_none_or(|end| *due <= end)
+        };
+        for due in schedule.between(now, until).filter(is_within) {
+            *starts.entry(after(due, alike.offset)).or_default() += count;
+        }
+    }
+    let too_many = || starts.iter().filter(|(_, count)| **count > max);
+    // The earliest of the fullest ones.
+    let (at, _) = too_many().max_by_key(|(at, count)| (**count, std::cmp::Reverse(**at)))?;
+    Some(Crowd {
+        at: *at,
+        others: too_many().count() - 1,
+    })
+}
+
+/// What entries that start at the same instants have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Alike<'e> {
+    zone: &'e str,
+    texts: &'e [String],
+    offset: Duration,
+    window: (Option<Timestamp>, Option<Timestamp>),
+}
+
+fn report(
+    check: &mut Check<'_>,
+    account: &AccountName,
+    (max, at): (u32, At),
+    entries: &[&Entry],
+    crowd: &Crowd,
+    names: &BTreeMap<&str, At>,
+) {
+    let starts = |entry: &&&Entry| {
+        let due = TimeDelta::from_std(spread_offset(entry))
+            .ok()
+            .and_then(|offset| crowd.at.checked_sub_signed(offset));
+        let is_within = |due: Timestamp| {
+            entry.not_before.is_none_or(|begin| begin <= due)
+                && entry.not_after.is_none_or(|end| due <= end)
+        };
+        due.is_some_and(|due| {
+            is_within(due)
+                && entry
+                    .schedule
+                    .as_ref()
+                    .and_then(|schedule| schedule.last_until(due))
+                    == Some(due)
+        })
+    };
+    let them: Vec<&Entry> = entries.iter().filter(starts).copied().collect();
+    let Some((first, schedule)) = them
+        .first()
+        .and_then(|first| Some((*first, first.schedule.as_ref()?)))
+    else {
+        return;
+    };
+    let named: Vec<&str> = them
+        .iter()
+        .take(NAMED_MAX)
+        .map(|entry| entry.name.as_str())
+        .collect();
+    let named = match them.len().checked_sub(named.len()) {
+        Some(more @ 1..) => {
+            let named: Vec<String> = named.into_iter().map(quoted).collect();
+            format!("{} and {more} more", named.join(", "))
+        }
+        _ => listed(&named),
+    };
+    let zone = schedule.zone();
+    let when = zone.local(crowd.at).format("%a %Y-%m-%d %H:%M");
+    let others = match crowd.others {
+        0 => String::new(),
+        1 => "; likewise at another instant of the coming week".to_owned(),
+        others => format!("; likewise at {others} other instants of the coming week"),
+    };
+    let (count, account) = (them.len(), quoted(account.as_str()));
+    let waiting = u32::try_from(count).unwrap_or(u32::MAX).saturating_sub(max);
+    let message = format!(
+        "{count} entries start at the same instant, {when} {}, and the account {account} runs {max} at once (`max_running`), so \
+         {waiting} wait{} until others have ended: {named}{others}",
+        zone.name(),
+        if waiting == 1 { "s" } else { "" },
+    );
+    let deadlines: HashSet<Duration> = them.iter().map(|entry| entry.deadline).collect();
+    let given_up = match deadlines.into_iter().collect::<Vec<_>>().as_slice() {
+        [deadline] => format!("after {} (`deadline`) ", show_duration(*deadline)),
+        _ => "after its `deadline` ".to_owned(),
+    };
+    let help = format!(
+        "write `spread: 20m` under `defaults` to start them one after another, or raise `max_running`; who waits is decided by \
+         `priority`, and {given_up}a tick that still waits is given up"
+    );
+    let finding = Finding::warning(Kind::Crowd, at, message).help(help);
+    let first_at = names.get(first.name.as_str());
+    check.report(match first_at {
+        Some(first_at) => finding.related(*first_at, "one of them"),
+        None => finding,
+    });
+}
