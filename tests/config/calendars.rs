@@ -454,7 +454,7 @@ fn a_file_of_events_that_came_out_empty_does_not_turn_a_calendar_round() {
         let entry = "schedules:\n  a: { cron: '0 2 * * *', only_on: cn, \
                      project_id: 54f90b75fc1447b1b65e8d3a9f77923d, pipeline_id: e5460d1d403146a1935c2d4b68ef506c }\n";
         let text = format!("accounts: {{ main: {{ region: cn-north-4 }} }}\n{calendars}{entry}");
-        let loaded = crate::world::check(&text);
+        let loaded = check(&text);
         let config = loaded
             .config
             .unwrap_or_else(|| panic!("{:?}", loaded.problems));
