@@ -9,7 +9,7 @@
 //! value; a template whose value is absent is wrong.
 //!
 //! Limits: a template is at most [`TEMPLATE_BYTES_MAX`] long, what it renders to [`RENDERED_BYTES_MAX`], and an expression
-//! has [`FUEL`] steps.
+//! has a bounded number of steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
