@@ -706,3 +706,11 @@ fn the_schema_knows_the_zones_of_this_machine() {
         .unwrap();
     assert!(zones.contains(&"Asia/Shanghai".into()) && !zones.contains(&"CST".into()));
 }
+
+#[test]
+fn history_is_kept_for_as_long_as_decisions_look_back() {
+    let place = Place::new(TWO_ZONES);
+    place
+        .run(&["daemon", "--keep-history", "32d"])
+        .fails(2, &["keep at least 33d"]);
+}

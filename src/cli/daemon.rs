@@ -17,7 +17,7 @@ use super::{Common, chores, count, load, parse_duration};
 use crate::codearts::http::Client;
 use crate::config::{Config, Problem, Severity};
 use crate::daemon::{Daemon, Event, Fresh, Loader, Parts};
-use crate::domain::rfc3339;
+use crate::domain::{RECENT_DAYS, rfc3339};
 use crate::ledger::{Ledger, sqlite::SqliteLedger};
 use crate::os::signals::{Signals, Wish};
 use crate::os::{self, Clock, Reading};
@@ -52,18 +52,17 @@ const SAME_WISH: Duration = Duration::from_millis(500);
 /// Events that wait for the loop. More signals of one kind would say nothing more.
 const EVENTS_MAX: usize = 16;
 
-/// Least time for which the history is kept: as long as ticks are moved, and a day.
-const KEEP_MIN: Duration = Duration::from_secs(33 * 86_400);
+/// Least days for which the history is kept: as long as decisions look back, and one.
+const KEEP_DAYS_MIN: u64 = RECENT_DAYS.num_days().unsigned_abs() + 1;
 
 /// What is forgotten cannot be told from what was never due, should the clock go back.
 fn keep_history(text: &str) -> Result<Duration, String> {
     let time = parse_duration(text)?;
-    match time < KEEP_MIN {
-        true => Err(
-            "keep at least 33d: a clock that is set back, or a calendar that is changed under a tick that it moved, must not \
+    match time < Duration::from_secs(KEEP_DAYS_MIN * 86_400) {
+        true => Err(format!(
+            "keep at least {KEEP_DAYS_MIN}d: a clock that is set back, or a calendar that is changed under a tick that it moved, must not \
              start again what was forgotten"
-                .to_owned(),
-        ),
+        )),
         false => Ok(time),
     }
 }

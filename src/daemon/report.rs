@@ -27,10 +27,34 @@ pub(super) fn plan(plan: &Plan) {
         let is_told = is_doubtful
             && is_looked_for(&tick.id)
             && !tick.doubt.is_some_and(|doubt| doubt.precaution);
-        if !is_told && !has_started(change) {
+        if is_only_seen(tick, plan) {
+            let (entry, id, note) = (tick.entry.as_str(), tick.id.as_str(), tick.note.as_str());
+            debug!(entry, tick = id, "{note}");
+        } else if !is_told && !has_started(change) {
             log_change(change);
         }
     }
+}
+
+/// Logs that a run was found for a tick, before that is stored, for the same reason as [`started`].
+pub(super) fn found(tick: &Tick, run_id: &str) {
+    let (entry, id, attempt) = (tick.entry.as_str(), tick.id.as_str(), tick.attempts);
+    let pipeline_id = tick.request.pipeline_id.as_str();
+    info!(
+        entry,
+        tick = id,
+        attempt,
+        run_id,
+        pipeline_id,
+        "run {run_id} bears its marker"
+    );
+}
+
+/// Whether its end has had its line, and its run goes on as it should.
+fn is_only_seen(tick: &Tick, plan: &Plan) -> bool {
+    let is_new = plan.running.iter().any(|running| running.id == tick.id);
+    let run = tick.run.as_ref().filter(|run| run.watched && !run.overdue);
+    tick.state.is_ended() && run.is_some() && !is_new
 }
 
 /// Whether it is the answer that started its run, which had its line before it was stored.

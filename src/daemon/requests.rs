@@ -603,6 +603,9 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     Sighting::Failed(answer) => Some(answer),
                     Sighting::Found(_) | Sighting::Absent | Sighting::Unexplained(_) => None,
                 };
+                if let Sighting::Found(run) = &sighting {
+                    report::found(&tick, &run.run_id);
+                }
                 self.heard_look(now, sent_at, &tick.account, failure);
                 self.unsettled.push_back(News::Sighting(tick, sighting));
             }
@@ -616,6 +619,9 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     Survey::Failed(answer) => Some(answer),
                     Survey::UnderWay(_) | Survey::Own(_) => None,
                 };
+                if let Survey::Own(run) = &survey {
+                    report::found(&tick, &run.run_id);
+                }
                 self.heard_look(now, sent_at, &tick.account, failure);
                 self.unsettled
                     .push_back(News::Survey(tick, survey, Instant::now()));

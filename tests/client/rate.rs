@@ -344,3 +344,28 @@ async fn no_start_waits_for_ever() {
     }
     assert_eq!(crowded, 300 - 1 - 256);
 }
+
+/// The clock that counts the wait stands still while the machine sleeps; what was decided then holds no more.
+#[tokio::test]
+async fn a_start_that_waits_while_the_machine_sleeps_stays_here() {
+    let stub = Stub::new(|_| started()).await;
+    let vault = Vault::new();
+    let account = limited(account(&stub.url, vault.keys()), 1);
+    let time = Frozen::new();
+    let clock = Clock::starting_at(epoch());
+    let world = World {
+        client: Client::new(&accounts(account), clock.clone()),
+        time,
+        vault,
+        stub,
+    };
+    world.warms_up().await;
+    let starts = world.starts(2);
+    world.arrive(2).await;
+    clock.step(TimeDelta::hours(8));
+    world.time.passes(A_SECOND).await;
+    let mut kinds = kinds(starts).await;
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["kept_here", "started"]);
+    assert_eq!(world.stub.runs().len(), 2);
+}

@@ -298,3 +298,45 @@ async fn a_run_that_can_never_be_looked_at_again_ends_and_gives_its_place_back()
         over.note
     );
 }
+
+/// The clock was set ahead while many are in doubt: their looks wait by the clock that was not.
+#[tokio::test(start_paused = true)]
+async fn looks_that_wait_for_their_time_take_no_place_among_the_requests() {
+    const DOUBTS: usize = 64;
+    let mut world = World::at("2026-11-24T01:58:59Z");
+    let nightly = |name: String| {
+        let mut nightly = entry(&name, "0 2 * * *");
+        nightly.policy.settle = 3 * HOUR;
+        nightly
+    };
+    // Every other one is lost, so that the breaker stays shut.
+    let lost_and_started = (0..DOUBTS).flat_map(|number| {
+        let started = AnswerKind::Started {
+            run_id: format!("x{number}"),
+            queue_id: None,
+        };
+        [started, AnswerKind::Doubtful]
+    });
+    let first = AnswerKind::Started {
+        run_id: "first".to_owned(),
+        queue_id: None,
+    };
+    world.service.answers([first]);
+    world.service.answers(lost_and_started);
+    let mut late = entry("late", "10 2 * * *");
+    late.account = AccountName::parse("other").unwrap();
+    let entries = (0..2 * DOUBTS).map(|number| nightly(format!("n{number}")));
+    world.start(entries.chain([entry("early", "59 1 * * *"), late]));
+    world.passes(Duration::from_secs(90)).await;
+    let doubts = world.ends().await;
+    let doubts = doubts.iter().filter(|end| **end == "doubtful").count();
+    assert_eq!(doubts, DOUBTS);
+    world.clock.step(TimeDelta::seconds(580));
+    world.passes(Duration::from_secs(10)).await;
+    assert!(started(&world).contains(&"late".to_owned()));
+    assert_eq!(
+        world.service.finds.load(Ordering::SeqCst),
+        0,
+        "none is early"
+    );
+}

@@ -132,8 +132,12 @@ async fn a_run_that_cannot_be_written_down_is_in_the_log_once_with_all_that_find
         "could not be written down yet",
     ];
     assert_eq!(log::said(&run).len(), 1, "{:?}", log::said(&["ERROR"]));
+    // Before it is stored, for we may die in between; and once.
+    let started = ["INFO run run-1 started", "run_id=\"run-1\""];
+    assert_eq!(log::said(&started).len(), 1);
     world.passes(Duration::from_secs(120)).await;
     assert_eq!(world.ends().await, ["started"]);
+    assert_eq!(log::said(&started).len(), 1);
 
     // A run that was found by its marker is a run as well.
     log::forget();
@@ -152,6 +156,46 @@ async fn a_run_that_cannot_be_written_down_is_in_the_log_once_with_all_that_find
         log::said(&["ERROR", "run_id=\"run-1\"", "could not be written down yet"]).len(),
         1
     );
+    assert_eq!(log::said(&["INFO run run-1 bears its marker"]).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_ledger_fails_runs_are_left_alone_and_afterwards_judged_by_the_time_it_is_then() {
+    let mut world = World::at("2026-11-24T01:59:59Z");
+    let mut nightly = entry("a", "0 2 * * *");
+    nightly.policy.follow = true;
+    world.start([nightly]);
+    world.passes(Duration::from_secs(4)).await;
+    assert_eq!(world.ends().await, ["running"]);
+    // The first look brings its number, which cannot be written down.
+    world.ledger.fail_commits(u32::MAX, Fault::Full);
+    world.passes(5 * HOUR).await;
+    let looks = world.service.looks.load(Ordering::SeqCst);
+    assert!(looks <= 2, "{looks} looks");
+    world.ledger.fail_commits(0, Fault::Full);
+    world.passes(Duration::from_secs(180)).await;
+    let tick = world.ticks().await[0].clone();
+    let run = tick.run.unwrap();
+    assert_eq!(run.number, Some(1));
+    let since_due = run.started_at - tick.due;
+    assert!(
+        since_due < TimeDelta::minutes(1),
+        "{since_due}: {}",
+        tick.note
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_whose_answer_is_refused_is_gone_on_with_before_its_next_due_time() {
+    let mut world = World::at("2026-11-24T01:58:59Z");
+    world.start([entry("b", "0 2 * * *"), entry("early", "59 1 * * *")]);
+    world.passes(Duration::from_millis(61_100)).await;
+    spoil(&world, "b").await;
+    world.passes(Duration::from_secs(5)).await;
+    assert_eq!(world.ends().await, ["started", "sent"]);
+    world.passes(2 * HOUR).await;
+    assert_eq!(world.ends().await, ["started"; 2]);
+    assert_eq!(world.service.markers().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

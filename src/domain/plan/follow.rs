@@ -173,6 +173,8 @@ fn watched(taken: Duration, mut tick: Tick, mut run: Run, look: &Look) -> Plan {
                 run.failed_stage.clone_from(&seen.failed_stage);
                 run.watched = false;
                 tick.note = format!("run {} ended: {}", run.id, status.0);
+            } else if let Some(number) = run.number {
+                tick.note = format!("run {} is number {number}", run.id);
             }
         }
         Look::Vanished => {

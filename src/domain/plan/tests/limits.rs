@@ -485,3 +485,54 @@ fn a_clock_set_back_or_ahead_does_not_stretch_a_lease() {
     world.go_to("2025-11-25T03:00:00Z");
     assert_eq!(world.reasons(), ["doubtful"]);
 }
+
+#[test]
+fn a_place_that_was_kept_is_counted_once_when_it_is_taken() {
+    let mut world = with_overlap(Overlap::Skip);
+    let account = world.entry.account.clone();
+    let id = world.surveys[0].clone();
+    let mut room = world.free();
+    room.max_running.insert(account.clone(), 2);
+    room.reserved.insert(id.clone(), account.clone());
+    let plan = surveyed(world.now, &world.state(), &id, free(), &mut room);
+    assert!(matches!(plan.asks[..], [Ask::Start(_)]), "{plan:?}");
+    // It is in the ledger from here on, for those who are decided about in the same commit.
+    assert_eq!(room.reserved, BTreeMap::new());
+    world.surveys.clear();
+}
+
+#[test]
+fn a_machine_that_slept_makes_no_run_younger() {
+    let mut world = with_overlap(Overlap::Skip);
+    world.surveys(free());
+    world.answers(answer(AnswerKind::Started {
+        run_id: "r1".to_owned(),
+        queue_id: None,
+    }));
+    let id = world.ticks[0].id.clone();
+    world.now = at("2026-11-25T10:00:00Z");
+    let followed = Followed {
+        taken: Some(Duration::from_secs(600)),
+        blind: Duration::ZERO,
+    };
+    let look = |began: &str| {
+        Look::Seen(Box::new(SeenRun {
+            started_at: Some(at(began)),
+            ..seen("r1", "RUNNING")
+        }))
+    };
+    let stamp = |look: &Look| {
+        let plan = looked(world.now, &world.state(), &id, look, followed);
+        plan.changes[0].tick.run.clone().unwrap().started_at
+    };
+    // The service says when it began: only our count stood still.
+    assert_eq!(
+        stamp(&look("2026-11-25T02:00:05Z")),
+        at("2026-11-25T02:00:00Z")
+    );
+    // It says otherwise: the clock was behind when it was written down.
+    assert_eq!(
+        stamp(&look("2026-11-25T09:50:00Z")),
+        at("2026-11-25T09:50:00Z")
+    );
+}
