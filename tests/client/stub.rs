@@ -1,6 +1,7 @@
 //! A server that does what it is told, and accounts that lead to it.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -303,9 +304,12 @@ impl Vault {
         self.0.path().join(name)
     }
 
-    /// Keeps a text, and tells where.
+    /// Keeps a text, and tells where. What is there is replaced in one step: a client that reads it just now must not find
+    /// it empty.
     pub(crate) fn keep(&self, name: &str, text: &str) -> SecretRef {
-        std::fs::write(self.path(name), text).unwrap();
+        let mut new = tempfile::NamedTempFile::new_in(self.folder()).unwrap();
+        new.write_all(text.as_bytes()).unwrap();
+        new.persist(self.path(name)).unwrap();
         SecretRef::File(self.path(name))
     }
 
