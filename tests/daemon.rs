@@ -79,6 +79,8 @@ struct Service {
     clock: Mutex<Option<Clock>>,
     /// How long the stopping of a run takes.
     stop_takes: Mutex<Duration>,
+    /// How long a look at a pipeline takes.
+    survey_takes: Mutex<Duration>,
     /// Whether looks at runs fail.
     blind: AtomicBool,
 }
@@ -192,6 +194,8 @@ impl CodeArts for Service {
     }
 
     async fn under_way(&self, _: PipelineAt) -> Result<Vec<SeenRun>, Answer> {
+        let takes = *self.survey_takes.lock().unwrap();
+        tokio::time::sleep(takes).await;
         self.surveys.fetch_add(1, Ordering::SeqCst);
         if let Some(kind @ AnswerKind::NotSent) = self.otherwise.lock().unwrap().clone() {
             return Err(answer(kind));
@@ -335,6 +339,7 @@ impl World {
                 slow: Mutex::default(),
                 clock: Mutex::default(),
                 stop_takes: Mutex::default(),
+                survey_takes: Mutex::default(),
                 blind: AtomicBool::new(false),
             }),
             files: Arc::new(Mutex::new(Ok(Config::default()))),

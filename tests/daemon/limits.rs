@@ -223,16 +223,25 @@ async fn one_that_waits_for_its_pipeline_keeps_nobody_from_a_place_that_is_free(
     assert_eq!(started(&world), ["b", "a"]);
 }
 
-/// While somebody who was called looks at its pipeline, its place is kept: the next in turn has a lower priority.
+/// While somebody who was called looks at its pipeline, its place is kept: also when others come meanwhile.
 #[tokio::test(start_paused = true)]
 async fn a_place_is_kept_for_who_looks_at_its_pipeline() {
-    let mut world = World::at("2026-11-24T01:59:30Z");
+    let mut world = World::at("2026-11-24T01:58:30Z");
+    *world.service.survey_takes.lock().unwrap() = Duration::from_secs(5);
     let mut first = with_overlap("first", "0 2 * * *", Overlap::Skip);
     first.policy.priority = 5;
-    let entries = [first, with_priority("second", "0 2 * * *", 0)];
+    let entries = [
+        first,
+        // The account has to be known to work, or only one request would leave at first.
+        with_priority("early", "59 1 * * *", 0),
+        with_priority("second", "0 2 * * *", 0),
+        with_priority("third", "2 0 2 * * *", 0),
+    ];
     world.begin(with_places(config(entries), 1));
+    world.passes(Duration::from_secs(35)).await;
+    world.service.ends("run-1", "COMPLETED");
     world.passes(Duration::from_secs(120)).await;
-    assert_eq!(started(&world), ["first"]);
+    assert_eq!(started(&world), ["early", "first"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -323,6 +332,7 @@ async fn looks_that_wait_for_their_time_take_no_place_among_the_requests() {
     };
     world.service.answers([first]);
     world.service.answers(lost_and_started);
+    // It comes due when they wait already.
     let mut late = entry("late", "10 2 * * *");
     late.account = AccountName::parse("other").unwrap();
     let entries = (0..2 * DOUBTS).map(|number| nightly(format!("n{number}")));
@@ -331,12 +341,42 @@ async fn looks_that_wait_for_their_time_take_no_place_among_the_requests() {
     let doubts = world.ends().await;
     let doubts = doubts.iter().filter(|end| **end == "doubtful").count();
     assert_eq!(doubts, DOUBTS);
-    world.clock.step(TimeDelta::seconds(580));
+    world.clock.step(TimeDelta::seconds(566));
     world.passes(Duration::from_secs(10)).await;
+    assert!(world.now() > "2026-11-24T02:10:00Z".parse::<Timestamp>().unwrap());
     assert!(started(&world).contains(&"late".to_owned()));
     assert_eq!(
         world.service.finds.load(Ordering::SeqCst),
         0,
         "none is early"
     );
+}
+
+/// It was opened while the clock was ahead, waits for a place, and has its time yet to come.
+#[tokio::test(start_paused = true)]
+async fn one_that_was_called_and_is_not_due_makes_way_for_the_next() {
+    let mut world = World::at("2026-11-24T01:59:30Z");
+    let entries = [
+        with_priority("runs", "0 2 24 11 *", 0),
+        with_priority("ahead", "30 3 25 11 *", 9),
+        with_priority("later", "0 6 24 11 *", -5),
+    ];
+    world.begin(with_places(config(entries), 1));
+    world.passes(Duration::from_secs(120)).await;
+    assert_eq!(started(&world), ["runs"]);
+    world.clock.step(TimeDelta::hours(25));
+    world.passes(HOUR / 2).await;
+    let waits = world.ticks().await;
+    assert!(
+        waits
+            .iter()
+            .any(|tick| tick.entry.as_str() == "ahead" && state(tick) == "waiting"),
+        "{waits:?}"
+    );
+    world.clock.step(-TimeDelta::hours(25));
+    world.passes(4 * HOUR).await;
+    assert_eq!(started(&world), ["runs"]);
+    world.service.ends("run-1", "COMPLETED");
+    world.passes(Duration::from_secs(300)).await;
+    assert_eq!(started(&world), ["runs", "later"]);
 }
