@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tracing::error;
 
-use super::requests::{News, UnderWay};
+use super::news::News;
+use super::requests::UnderWay;
 use super::{Daemon, IN_FLIGHT_MAX, LEDGER_RETRY_MAX, REFUSED_AGAIN, SLEEP_MAX, Trouble};
 use crate::codearts::CodeArts;
 use crate::domain::pace::Admit;

@@ -26,8 +26,10 @@ use crate::os::timer::Timer;
 use crate::os::{Clock, Reading};
 
 mod alarms;
+mod answers;
 mod decide;
 mod follows;
+mod news;
 mod reload;
 mod report;
 mod requests;
@@ -35,8 +37,10 @@ mod told;
 mod turns;
 
 use alarms::Alarms;
+use answers::{Came, lost, woken_by};
 use follows::Follows;
-use requests::{Came, News, UnderWay, lost, woken_by};
+use news::News;
+use requests::UnderWay;
 use told::Told;
 use turns::Turns;
 

@@ -1,35 +1,31 @@
-//! Requests: sent by a stored plan alone, their answers kept until they are stored.
+//! Requests: sent by a stored plan alone.
 
-use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::task::Id;
 use tokio::time::Instant;
-use tracing::{error, warn};
 
-use super::{CLOCK_SKEW, Daemon, REFUSED_AGAIN, Woken, report};
+use super::answers::{Came, not_sent};
+use super::{Daemon, report};
 use crate::codearts::{CodeArts, Start};
-use crate::domain::pace::{Admit, Heard};
-use crate::domain::plan::{self, Followed, Room, Survey};
-use crate::domain::sighting::{Find, Look, Sighting};
+use crate::domain::pace::Admit;
+use crate::domain::plan::{self, Survey};
+use crate::domain::sighting::{Find, Sighting};
 use crate::domain::{
-    AccountName, Answer, AnswerKind, Ask, Change, EntryName, EntryState, Origin, OtherRun,
-    PipelineAt, Plan, Tick, TickId, TickState, Timestamp, after, rfc3339,
+    AccountName, Ask, Change, EntryName, Origin, OtherRun, PipelineAt, Plan, Tick, TickId,
+    TickState, Timestamp,
 };
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::Ledger;
 
 /// How long looks wait while an account is being probed.
 const LOOK_AFTER_PROBE: TimeDelta = TimeDelta::seconds(5);
 /// How long what a pipeline was seen to do is good for a decision.
-const SURVEY_HOLDS: Duration = Duration::from_secs(30);
+pub(super) const SURVEY_HOLDS: Duration = Duration::from_secs(30);
 /// A start that was decided right before its deadline has so long to leave.
 const LEAVE_WITHIN_MIN: Duration = Duration::from_secs(1);
 /// A start that does not leave this soon after it was decided does not leave at all.
 const SEND_WITHIN: TimeDelta = TimeDelta::minutes(2);
-/// How long a run that could not be looked at is left alone, at least.
-const LOOK_FAILED: TimeDelta = TimeDelta::seconds(30);
 
 /// A request whose answer is awaited.
 #[derive(Debug, Clone)]
@@ -69,72 +65,6 @@ impl UnderWay {
             | Self::Stop(tick, ..)
             | Self::Rest(tick, _) => Some(tick),
             Self::Probe(..) | Self::Look(..) => None,
-        }
-    }
-}
-
-/// What came of a request.
-#[derive(Debug)]
-pub(super) enum Came {
-    Answer(Answer),
-    Sighting(Sighting),
-    Survey(Survey),
-    /// What came of stopping each of these runs.
-    Stopped(Vec<(String, Result<(), Answer>)>),
-    Probe(Result<(), Answer>),
-    Looks(Vec<Look>),
-    /// The time of a look has come.
-    Rested,
-    /// The task that made the request failed; why.
-    Nothing(String),
-}
-
-/// What has come for a tick and is to be stored.
-#[derive(Debug, Clone)]
-pub(super) enum News {
-    /// The answer to an attempt.
-    Answer(Tick, Answer),
-    /// What came of looking for its run.
-    Sighting(Tick, Sighting),
-    /// What its pipeline has under way, and when that was heard.
-    Survey(Tick, Survey, Instant),
-    /// What was seen of its run.
-    Look(Tick, Look),
-}
-
-impl News {
-    pub(super) fn tick(&self) -> &Tick {
-        match self {
-            Self::Answer(tick, _)
-            | Self::Sighting(tick, _)
-            | Self::Survey(tick, ..)
-            | Self::Look(tick, ..) => tick,
-        }
-    }
-
-    fn decide(
-        self,
-        now: Timestamp,
-        state: &EntryState,
-        room: &mut Room,
-        followed: &HashMap<TickId, Followed>,
-    ) -> Plan {
-        match self {
-            // The ledger failed meanwhile: what was free then may not be now.
-            Self::Survey(_, _, heard_at) if heard_at.elapsed() > SURVEY_HOLDS => Plan {
-                wake_at: Some(now),
-                ..Plan::default()
-            },
-            Self::Survey(tick, survey, _) => plan::surveyed(now, state, &tick.id, survey, room),
-            Self::Answer(tick, answer) => plan::settle(now, state, &tick.id, tick.attempts, answer),
-            Self::Sighting(tick, sighting) => {
-                let looks = tick.doubt.map_or(0, |doubt| doubt.looks);
-                plan::found(now, state, &tick.id, looks, sighting)
-            }
-            Self::Look(tick, look) => {
-                let followed = followed.get(&tick.id).copied().unwrap_or_default();
-                plan::looked(now, state, &tick.id, &look, followed)
-            }
         }
     }
 }
@@ -319,7 +249,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     }
 
     /// The time of a look has come; the account may stand otherwise than when it was decided.
-    fn look_at_last(&mut self, now: Timestamp, tick: Tick, above: Option<u64>) {
+    pub(super) fn look_at_last(&mut self, now: Timestamp, tick: Tick, above: Option<u64>) {
         let pace = self.paces.get(&tick.account);
         let wait = match pace.map_or(Admit::Go, |pace| pace.admit(now)) {
             Admit::Go | Admit::LookFirst => return self.find(tick, above),
@@ -421,356 +351,6 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             self.ask(&account, |at| UnderWay::Look(looked_at, ticks, at), asked);
         }
     }
-
-    /// Stores what has come.
-    pub(super) async fn settle_news(&mut self) {
-        while !self.unsettled.is_empty() && !self.in_trouble() && self.broken.is_none() {
-            let names: Vec<EntryName> = self
-                .unsettled
-                .iter()
-                .map(|news| news.tick().entry.clone())
-                .collect();
-            let mut news = self.unsettled.clone();
-            // A pipeline was looked at for those whose turn it was.
-            let called = news.iter().map(|news| news.tick().id.clone()).collect();
-            let mut room = self.room(&names, called);
-            if news.iter().any(|news| matches!(news, News::Survey(..))) {
-                room.taken = self.follows.taken();
-            }
-            // As it is now: what has come may have waited long for the ledger.
-            let looked = news.iter().filter(|news| matches!(news, News::Look(..)));
-            let followed: HashMap<TickId, Followed> = looked
-                .map(|news| &news.tick().id)
-                .map(|id| (id.clone(), self.follows.followed(id)))
-                .collect();
-            let decide = move |now, _: &EntryName, state: &_| {
-                news.pop_front().map_or_else(Plan::default, |news| {
-                    news.decide(now, state, &mut room, &followed)
-                })
-            };
-            match self.parts.ledger.decide(names.clone(), decide).await {
-                Ok(plans) => {
-                    self.ledger_works();
-                    let settled = std::mem::take(&mut self.unsettled);
-                    for (name, plan) in names.iter().zip(plans) {
-                        let wake_at = plan.wake_at;
-                        self.carry_out(name, plan);
-                        if let Some(at) = wake_at {
-                            self.alarms.bring_forward(name, at);
-                        }
-                    }
-                    self.are_settled(settled);
-                }
-                Err(failure @ LedgerError::Refused { .. }) => self.give_up_settling(&failure),
-                Err(failure) => {
-                    // At the end they are all told of once more.
-                    if self.trouble.is_none() && failure.is_transient() {
-                        self.log_unsettled();
-                    }
-                    self.ledger_failed(&failure);
-                }
-            }
-        }
-    }
-
-    /// What can never be stored of one entry must not keep the others' answers from being stored.
-    fn give_up_settling(&mut self, failure: &LedgerError) {
-        error!("{failure}");
-        let LedgerError::Refused { entry, .. } = failure else {
-            return;
-        };
-        let others: VecDeque<_> = self
-            .unsettled
-            .iter()
-            .filter(|news| news.tick().entry != *entry)
-            .cloned()
-            .collect();
-        self.unsettled.retain(|news| news.tick().entry == *entry);
-        self.log_unsettled();
-        let given_up = std::mem::replace(&mut self.unsettled, others);
-        self.alarms
-            .bring_forward(entry, after(self.now(), REFUSED_AGAIN));
-        self.are_settled(given_up);
-    }
-
-    /// A run that could not be written down is at least in the log (P10), and so is one that there may be.
-    pub(super) fn log_unsettled(&self) {
-        let written = "could not be written down yet";
-        for news in &self.unsettled {
-            let (tick, run_id, request_id, what) = match news {
-                News::Answer(tick, answer) => {
-                    let (run_id, what) = match &answer.kind {
-                        AnswerKind::Started { run_id, .. } => {
-                            let what = format!("run {run_id} started, but it {written}");
-                            (Some(run_id), what)
-                        }
-                        AnswerKind::Doubtful => {
-                            let why = &answer.message;
-                            let what = format!("a run may have started, but it {written}: {why}");
-                            (None, what)
-                        }
-                        AnswerKind::NotSent
-                        | AnswerKind::KeptHere
-                        | AnswerKind::Throttled
-                        | AnswerKind::Busy
-                        | AnswerKind::Unauthorized
-                        | AnswerKind::Refused
-                        | AnswerKind::RefusedInPassing => continue,
-                    };
-                    (tick, run_id, answer.request_id.as_deref(), what)
-                }
-                News::Sighting(tick, Sighting::Found(run)) => {
-                    let run_id = &run.run_id;
-                    let what = format!("run {run_id} was found, but it {written}");
-                    (tick, Some(run_id), None, what)
-                }
-                News::Survey(tick, Survey::Own(run), _) => {
-                    let run_id = &run.run_id;
-                    let what = format!("run {run_id} was found, but it {written}");
-                    (tick, Some(run_id), None, what)
-                }
-                News::Sighting(..) | News::Survey(..) | News::Look(..) => continue,
-            };
-            let (entry, attempt) = (tick.entry.as_str(), tick.attempts);
-            let pipeline_id = tick.request.pipeline_id.as_str();
-            let tick = tick.id.as_str();
-            error!(
-                entry,
-                tick, attempt, run_id, pipeline_id, request_id, "{what}"
-            );
-        }
-    }
-
-    /// Followed runs that go on are looked at again, and places that were kept are free or taken.
-    fn are_settled(&mut self, settled: VecDeque<News>) {
-        let now = self.now();
-        for news in settled {
-            match news {
-                News::Look(tick, ..) => {
-                    let at = |run: &_| plan::look_again(now, run);
-                    self.follows.look_again(&tick.id, at);
-                }
-                News::Survey(tick, ..) => self.turns.release(&tick.id),
-                News::Answer(..) | News::Sighting(..) => {}
-            }
-        }
-    }
-
-    /// Takes what has come of a request, and of all others that are done.
-    pub(super) fn take(&mut self, id: Id, came: Came) {
-        let mut all = VecDeque::from([(id, came)]);
-        while let Some(more) = self.requests.try_join_next_with_id() {
-            if let Woken::Came(id, came) = woken_by(more) {
-                all.push_back((id, came));
-            }
-        }
-        for (id, came) in all {
-            if let Some(under_way) = self.under_way.remove(&id) {
-                self.take_one(under_way, came);
-            }
-        }
-    }
-
-    fn take_one(&mut self, under_way: UnderWay, came: Came) {
-        let now = self.now();
-        match under_way {
-            UnderWay::Start(tick) => {
-                let answer = if let Came::Answer(answer) = came {
-                    answer
-                } else {
-                    lost(&came.why())
-                };
-                let sent_at = match tick.state {
-                    TickState::Sent { at } => at,
-                    TickState::Waiting { .. }
-                    | TickState::Doubtful { .. }
-                    | TickState::Running { .. }
-                    | TickState::Ended { .. } => now,
-                };
-                report::started(now, &tick, &answer);
-                self.notice_skew(now, &answer);
-                let heard = Heard::of_start(&answer);
-                self.pace(now, sent_at, &tick.account, heard, &answer.message);
-                self.unsettled.push_back(News::Answer(tick, answer));
-            }
-            UnderWay::Find(tick, sent_at) => {
-                let sighting = if let Came::Sighting(sighting) = came {
-                    sighting
-                } else {
-                    Sighting::Failed(lost(&came.why()))
-                };
-                let failure = match &sighting {
-                    Sighting::Failed(answer) => Some(answer),
-                    Sighting::Found(_) | Sighting::Absent | Sighting::Unexplained(_) => None,
-                };
-                if let Sighting::Found(run) = &sighting {
-                    report::found(&tick, &run.run_id);
-                }
-                self.heard_look(now, sent_at, &tick.account, failure);
-                self.unsettled.push_back(News::Sighting(tick, sighting));
-            }
-            UnderWay::Survey(tick, sent_at) => {
-                let survey = if let Came::Survey(survey) = came {
-                    survey
-                } else {
-                    Survey::Failed(lost(&came.why()))
-                };
-                let failure = match &survey {
-                    Survey::Failed(answer) => Some(answer),
-                    Survey::UnderWay(_) | Survey::Own(_) => None,
-                };
-                if let Survey::Own(run) = &survey {
-                    report::found(&tick, &run.run_id);
-                }
-                self.heard_look(now, sent_at, &tick.account, failure);
-                self.unsettled
-                    .push_back(News::Survey(tick, survey, Instant::now()));
-            }
-            UnderWay::Stop(tick, sent_at, again) => {
-                let stopped = if let Came::Stopped(stopped) = came {
-                    stopped
-                } else {
-                    vec![(String::new(), Err(lost(&came.why())))]
-                };
-                let failure = stopped.iter().find_map(|(_, asked)| asked.as_ref().err());
-                self.heard_look(now, sent_at, &tick.account, failure);
-                report::stopped(&tick, &stopped);
-                // While it was under way nothing was decided about the tick, also not when its next look was due.
-                let again = again.map_or(now, |at| at.max(now));
-                self.alarms.bring_forward(&tick.entry, again);
-            }
-            UnderWay::Rest(tick, above) => self.look_at_last(now, tick, above),
-            UnderWay::Probe(account, sent_at) => {
-                let answer = if let Came::Probe(answer) = came {
-                    answer
-                } else {
-                    Err(lost(&came.why()))
-                };
-                self.heard_look(now, sent_at, &account, answer.as_ref().err());
-            }
-            UnderWay::Look(account, ticks, sent_at) => {
-                let looks = if let Came::Looks(looks) = came {
-                    looks
-                } else {
-                    Vec::new()
-                };
-                self.take_looks(now, &account, ticks, looks, sent_at);
-            }
-        }
-    }
-
-    /// What a round of looks saw: news is to be stored, the other runs are looked at again later.
-    fn take_looks(
-        &mut self,
-        now: Timestamp,
-        account: &AccountName,
-        ticks: Vec<Tick>,
-        looks: Vec<Look>,
-        sent_at: Timestamp,
-    ) {
-        self.follows.round_is_over(account);
-        // A round is one word of the service about the account, however many runs were in it.
-        let failure = one_word(&looks);
-        self.heard_look(now, sent_at, account, failure.as_ref());
-        let mut looks = looks.into_iter();
-        for tick in ticks {
-            let look = looks
-                .next()
-                .unwrap_or_else(|| Look::Failed(lost("the look's task failed")));
-            let Some(run) = tick.run.clone() else {
-                continue;
-            };
-            let mut again = plan::look_again(now, &run);
-            if let Look::Failed(_) = &look {
-                again = again.max(now + LOOK_FAILED);
-            }
-            // As it is known now: something may have been learned of it meanwhile, or its end.
-            self.follows.look_again(&tick.id, |_| again);
-            self.follows.saw(&tick.id, matches!(look, Look::Failed(_)));
-            let followed = self.follows.followed(&tick.id);
-            if plan::is_news(now, &tick, &look, followed) {
-                self.unsettled.push_back(News::Look(tick, look));
-            }
-        }
-    }
-
-    /// What a look says about the account and the clock.
-    fn heard_look(
-        &mut self,
-        now: Timestamp,
-        sent_at: Timestamp,
-        account: &AccountName,
-        failure: Option<&Answer>,
-    ) {
-        let well = Heard::Well { is_start: false };
-        let (heard, said) = match failure {
-            None => (well, ""),
-            Some(answer) => {
-                self.notice_skew(now, answer);
-                (Heard::of_failed_look(answer), answer.message.as_str())
-            }
-        };
-        self.pace(now, sent_at, account, heard, said);
-    }
-
-    fn pace(
-        &mut self,
-        now: Timestamp,
-        sent_at: Timestamp,
-        account: &AccountName,
-        heard: Heard,
-        said: &str,
-    ) {
-        // One that is not configured any more has no pace.
-        let pace = self.paces.get_mut(account);
-        if let Some(news) = pace.and_then(|pace| pace.answered(now, sent_at, heard)) {
-            report::pace(account, heard, news, said);
-        }
-    }
-
-    fn notice_skew(&mut self, now: Timestamp, answer: &Answer) {
-        let Some(theirs) = answer
-            .service_clock
-            .filter(|theirs| (now - *theirs).abs() > CLOCK_SKEW)
-        else {
-            return;
-        };
-        if self
-            .skew_reported_at
-            .is_none_or(|last| (now - last).abs() > TimeDelta::hours(1))
-        {
-            self.skew_reported_at = Some(now);
-            warn!(
-                "this machine's clock shows {}, the service's {}; signatures are refused from 15 minutes on: set the clock",
-                rfc3339(now),
-                rfc3339(theirs)
-            );
-        }
-    }
-}
-
-/// What the looks of a round say together: what concerns the account first; that it works if one of them went well.
-fn one_word(looks: &[Look]) -> Option<Answer> {
-    let failures = || {
-        looks.iter().filter_map(|look| match look {
-            Look::Failed(answer) => Some(answer),
-            Look::Seen(_) | Look::Vanished => None,
-        })
-    };
-    let concerns_all = |answer: &&Answer| {
-        matches!(
-            Heard::of_failed_look(answer),
-            Heard::Throttled(_) | Heard::Unauthorized
-        )
-    };
-    if let Some(answer) = failures().find(concerns_all) {
-        return Some(answer.clone());
-    }
-    if looks.is_empty() {
-        return Some(lost("the looks' task failed"));
-    }
-    let one = failures().next().cloned();
-    one.filter(|_| failures().count() == looks.len())
 }
 
 /// How long after its decision the attempt of a tick may leave: not when its pipeline was looked at long ago, and not
@@ -787,45 +367,4 @@ fn leave_within(decided_at: Timestamp, tick: &Tick) -> Duration {
 /// A pipeline, whoever's credentials look at it.
 fn pipeline(at: &PipelineAt) -> (String, String) {
     (at.project_id.clone(), at.pipeline_id.clone())
-}
-
-impl Came {
-    /// Why it is not what was asked for.
-    fn why(self) -> String {
-        if let Self::Nothing(why) = self {
-            why
-        } else {
-            "the request's task gave something else".to_owned()
-        }
-    }
-}
-
-pub(super) fn woken_by(came: Result<(Id, Came), tokio::task::JoinError>) -> Woken {
-    match came {
-        Ok((id, came)) => Woken::Came(id, came),
-        Err(failure) => Woken::Came(
-            failure.id(),
-            Came::Nothing(format!("the request's task failed: {failure}")),
-        ),
-    }
-}
-
-pub(super) fn lost(message: &str) -> Answer {
-    answer(AnswerKind::Doubtful, message)
-}
-
-fn not_sent(message: &str) -> Answer {
-    answer(AnswerKind::KeptHere, message)
-}
-
-fn answer(kind: AnswerKind, message: &str) -> Answer {
-    Answer {
-        kind,
-        status: None,
-        code: None,
-        message: message.to_owned(),
-        request_id: None,
-        retry_after: None,
-        service_clock: None,
-    }
 }
