@@ -154,7 +154,12 @@ fn log_change(change: &Change) {
         .attempt
         .as_ref()
         .and_then(|attempt| attempt.answer.as_ref());
-    let (voice, before) = voice(tick.state, answer.is_some());
+    let is_precaution = tick.doubt.is_some_and(|doubt| doubt.precaution);
+    let (voice, before) = match tick.state {
+        // Nothing was lost as far as anybody knows: the usual thing after a restart.
+        TickState::Doubtful { .. } if is_precaution => (Voice::Info, "looking first: "),
+        state => voice(state, answer.is_some()),
+    };
     let (entry, id, note) = (tick.entry.as_str(), tick.id.as_str(), tick.note.as_str());
     let attempt = (tick.attempts > 0).then_some(tick.attempts);
     let run = tick.run.as_ref();
