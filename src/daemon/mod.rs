@@ -54,6 +54,8 @@ const LEDGER_RETRY_MAX: Duration = Duration::from_secs(30);
 const REFUSED_AGAIN: Duration = Duration::from_secs(3600);
 /// A clock that is set by less than this is adjusted: alarms are instants on it, and stay right.
 const CLOCK_STEP: TimeDelta = TimeDelta::seconds(1);
+/// A sleep that lasts so much longer than it may is a stall.
+const STALL: Duration = Duration::from_secs(5);
 /// A difference to the service's clock that is reported: signatures fail beyond 15 minutes.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
 
@@ -242,7 +244,10 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 break;
             }
             self.look_at_runs();
-            match self.wait(&mut events).await {
+            let began = tokio::time::Instant::now();
+            let woken = self.wait(&mut events).await;
+            notice_stall(began.elapsed());
+            match woken {
                 Woken::Time => {}
                 Woken::Came(id, came) => self.take(id, came),
                 Woken::Event(Event::Reload { by }) => self.start_reload(&by),
@@ -493,5 +498,16 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 self.unsettled.len()
             );
         }
+    }
+}
+
+/// Tells of a wait that took far longer than was asked for: what came due meanwhile starts late, or not at all.
+fn notice_stall(waited: Duration) {
+    if waited > SLEEP_MAX + STALL {
+        warn!(
+            "pipecron did not get to work for {} s: the process was stopped, or the machine had no time for it; what came \
+             due meanwhile is decided now",
+            (waited - SLEEP_MAX).as_secs()
+        );
     }
 }

@@ -378,3 +378,20 @@ async fn a_start_before_the_newest_tick_of_the_ledger_is_reported() {
     let due = ["2026-11-24T02:00:00Z", "2026-11-25T02:00:00Z"].map(at);
     assert_eq!(world.once_each("a").await, due);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_was_stopped_tells_for_how_long_it_did_nothing() {
+    log::keep();
+    let mut world = World::at("2026-11-24T01:30:00Z");
+    world.begin(config([entry("a", "0 2 * * *")]));
+    world.passes(Duration::from_secs(1200)).await;
+    assert_eq!(log::said(&["did not get to work"]), [""; 0]);
+    tokio::time::advance(Duration::from_secs(900)).await;
+    world.passes(Duration::from_secs(10)).await;
+    let said = log::said(&[
+        "WARN",
+        "did not get to work for 900 s: the process was stopped",
+    ]);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(world.ticks().await.len(), 1);
+}
