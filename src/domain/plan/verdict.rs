@@ -81,7 +81,10 @@ pub(super) fn verdict(now: Timestamp, tick: &Tick, answer: &Answer) -> Verdict {
         AnswerKind::Unauthorized => Verdict::Wait {
             not_before: now,
             counts: false,
-            note: format!("credentials not accepted: {said}"),
+            note: format!(
+                "the credentials of account {} were not accepted: {said}",
+                tick.account
+            ),
         },
     }
 }
