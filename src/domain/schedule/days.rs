@@ -626,10 +626,16 @@ impl Schedule {
         starts.into_iter().collect()
     }
 
-    /// Why what is due on the day of `instant` is not due there; none if it is.
-    pub fn why_not_on(&self, instant: DateTime<Utc>) -> Option<String> {
+    /// The calendar and rule that make the day of `instant` a day off; none if it is a working day.
+    pub fn day_off(&self, instant: DateTime<Utc>) -> Option<String> {
         let (calendar, off) = self.days.off(self.zone.local(instant).date())?;
         Some(format!("{}: {off}", calendar.name()))
+    }
+
+    /// Whether what is due on the day of `instant` is excluded, and not moved either.
+    pub fn is_excluded_on(&self, instant: DateTime<Utc>) -> bool {
+        let day = self.zone.local(instant).date();
+        self.days.why_off(day).is_some()
     }
 
     /// The freeze that holds at `instant`.
