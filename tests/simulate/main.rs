@@ -8,7 +8,9 @@
 //!
 //! *Safety* is checked at every commit and at every request: a tick has one run at most (P1, P4); nothing is sent before
 //! its instant (P2) or before it is written down (P3); a pipeline whose entries do not allow overlap has one run of ours
-//! at most (P6); no account has more places taken than it has. *Liveness* is checked after the faults stop: every
+//! at most (P6); no account has more places taken than it has. One world in eight lasts for days, and its entries keep to a
+//! calendar that changes at reloads: no instant of a pattern runs under two days, none that is marked to be skipped runs,
+//! and nothing starts on a day off. *Liveness* is checked after the faults stop: every
 //! tick ends or its run goes on (P5), every run is known to the ledger (P10), and in the hours that follow no due time
 //! of any entry is silently passed over (P12).
 //!
@@ -34,6 +36,7 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod calendars;
 mod checks;
 mod dice;
 mod ledger;
