@@ -17,11 +17,11 @@ use pipecron::domain::{
 use super::dice::Dice;
 
 /// One world in so many is one of calendars.
-pub(crate) const ONE_IN: u64 = 8;
+pub(crate) const ONE_IN: u64 = 24;
 /// How long the faults last, at most.
-pub(crate) const DAYS_MAX: u64 = 6;
+pub(crate) const DAYS_MAX: u64 = 5;
 /// How long the days after them are watched, while the calendar goes on changing, and then only that it comes to its ends.
-pub(crate) const DAYS_WATCHED: u64 = 4;
+pub(crate) const DAYS_WATCHED: u64 = 3;
 /// A reload has reached every daemon after this time.
 const RELOADED_WITHIN: TimeDelta = TimeDelta::minutes(15);
 /// Longest deadline of an entry.

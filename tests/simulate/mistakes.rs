@@ -71,6 +71,14 @@ impl Mistake {
         Self::IgnoreMarks,
     ];
 
+    /// Whether only worlds of calendars can show it.
+    pub(crate) fn is_of_calendars(self) -> bool {
+        matches!(
+            self,
+            Self::ForgetWhatWasMoved | Self::ForgetWhatCrossedTheMark | Self::IgnoreMarks
+        )
+    }
+
     /// The mistake of that name, in any spelling of its words.
     pub(crate) fn named(name: &str) -> Self {
         let plain = |text: &str| text.replace(['_', '-', ' '], "").to_lowercase();

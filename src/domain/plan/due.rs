@@ -10,8 +10,8 @@ use super::moves::crossings;
 use super::{Room, end, just_after, just_before, making, new_tick, send_or_wait};
 use crate::domain::schedule::{Count, Exclusion, Schedule};
 use crate::domain::{
-    CatchUp, Change, Entry, EntryState, Mark, MarkChange, Missed, ON_TIME, Origin, Plan,
-    RECENT_DAYS, Reason, Skip, TickId, TickState, Timestamp, rfc3339,
+    CatchUp, Change, Entry, EntryState, Mark, MarkChange, Missed, ON_TIME, Origin, Plan, Reason,
+    Skip, TickId, TickState, Timestamp, rfc3339,
 };
 
 /// More ticks than this that are excluded together are one row.
@@ -159,17 +159,18 @@ impl<'w> Walk<'w> {
                 }
             }
         }
-        if !state.recent.is_empty() {
-            // Nothing is moved further than that, so what comes later was never decided under another day.
-            let until = until.min(since.checked_add_signed(RECENT_DAYS).unwrap_or(until));
-            for due in schedule.between(since, until) {
-                let instants = schedule.instants_of(due);
-                let spent = |instant: &Timestamp| state.is_spent(*instant);
-                if !decided.contains(&due) && !instants.is_empty() && instants.iter().all(spent) {
-                    let why = "decided before a calendar moved it to this day";
-                    plan.changes.push(self.excluded_row(due, why));
-                    decided.to_mut().insert(due);
-                }
+        // What was decided under another day may lie anywhere in the walk: a clock that was a year behind has left the mark
+        // there. So this goes from the rows to the starts.
+        let is_spent = |instant: &Timestamp| state.is_spent(*instant);
+        for due in (state.recent.iter()).flat_map(|instant| schedule.starts_for(*instant)) {
+            let is_walked = since < due && due <= until && schedule.last_until(due) == Some(due);
+            if is_walked
+                && !decided.contains(&due)
+                && schedule.instants_of(due).iter().all(is_spent)
+            {
+                let why = "decided before a calendar moved it to this day";
+                plan.changes.push(self.excluded_row(due, why));
+                decided.to_mut().insert(due);
             }
         }
         decided

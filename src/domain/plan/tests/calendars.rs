@@ -502,6 +502,31 @@ fn a_clock_that_was_ahead_leaves_a_moved_tick_decided() {
 }
 
 #[test]
+fn a_clock_that_was_a_year_behind_does_not_hide_what_was_decided() {
+    let mut world = World::at("2027-02-04T20:00:00Z");
+    world.cron("0 2 6 * *");
+    world
+        .calendar(calendar(0, &[]), OnExcluded::Next)
+        .decide()
+        .wakes_until("2027-02-06T12:00:00Z");
+    assert_eq!(world.reasons(), ["started"]);
+    // The mark comes back to that year, and Saturday is moved to Monday.
+    world.go_to("2026-02-08T12:00:00Z");
+    assert_eq!(world.mark.as_ref().unwrap().until, world.now);
+    world
+        .calendar(calendar(WEEKEND, &[]), OnExcluded::Next)
+        .go_to("2027-02-08T02:00:10Z");
+    let reasons = world.reasons();
+    assert_eq!(
+        reasons,
+        ["started", "excluded", "missed"],
+        "{:?}",
+        world.rows()
+    );
+    assert!(world.sent.is_empty());
+}
+
+#[test]
 fn a_mark_goes_along_when_a_calendar_moves_the_tick() {
     let skip = |due: &str| Skip {
         due: at(due),
