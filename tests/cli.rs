@@ -697,6 +697,36 @@ fn a_coming_tick_is_marked_shown_and_given_back() {
 }
 
 #[test]
+fn a_mark_goes_along_with_a_moved_tick() {
+    let weekly = |weekend: &str| {
+        CALENDARS
+            .replace("weekend: [sat, sun]", &format!("weekend: [{weekend}]"))
+            .replace("0 9 6 * *", "0 9 * * 0")
+    };
+    let place = Place::new(&weekly("sun"));
+    let first = |arguments: &[&str]| -> serde_json::Value {
+        let said = place.run(&[arguments, &["--json"]].concat());
+        let line = said.out.lines().next().map(str::to_owned);
+        serde_json::from_str(&line.unwrap_or_else(|| said.all())).unwrap()
+    };
+    let next = || first(&["next", "monthly", "-n", "1"]);
+    let monday = first(&["skip", "monthly", "--next"])["local"].clone();
+    let shown = next();
+    assert_eq!(shown["local"], monday);
+    let why = shown["excluded"]["why"].clone();
+    assert!(why.as_str().unwrap().starts_with("skip asked by "), "{why}");
+    // Monday becomes a day off as well: Sunday is due on Tuesday now, and skipped there.
+    let path = place.0.path().join("a.yaml");
+    std::fs::write(path, weekly("sun, mon")).unwrap();
+    let tuesday = next();
+    assert_ne!(tuesday["local"], monday);
+    assert_eq!(tuesday["excluded"]["why"], why);
+    let undone = first(&["skip", "monthly", "--undo", "--next"]);
+    assert_eq!(undone["due"], tuesday["due"]);
+    assert_eq!(next()["excluded"], serde_json::Value::Null);
+}
+
+#[test]
 fn the_schema_knows_the_zones_of_this_machine() {
     let said = Place::new(TWO_ZONES).run(&["schema"]);
     assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.all());

@@ -19,7 +19,7 @@ use crate::domain::schedule::{Count, Exclusion, Schedule, ScheduleError};
 use crate::domain::template::rendered;
 use crate::domain::zone::Zone;
 use crate::domain::{
-    Entry, EntryName, LastSuccess, Origin, Skip, TickId, Timestamp, after, rfc3339,
+    Entry, EntryName, LastSuccess, Origin, RECENT_DAYS, Skip, TickId, Timestamp, after, rfc3339,
 };
 use crate::ledger::Ledger;
 use crate::os::Clock;
@@ -350,6 +350,8 @@ fn marks(common: &Common, after: Timestamp) -> BTreeMap<EntryName, Marks> {
     let Ok(ledger) = load::ledger_to_read(common) else {
         return marks;
     };
+    // A calendar may have moved the instant that is marked from before `after` to after it.
+    let after = after - RECENT_DAYS;
     let known = load::runtime().and_then(|runtime| Ok(runtime.block_on(ledger.skips(after))?));
     for (entry, skip) in known.unwrap_or_default() {
         marks.entry(entry).or_default().insert(skip.due, skip);
@@ -517,7 +519,7 @@ fn rows_of<'e>(
                 break;
             };
             cursor = start;
-            let excluded = marks.get(&start).map(|skip| Excluded {
+            let excluded = Skip::of_start(&marks, schedule, start).map(|skip| Excluded {
                 why: skip.to_string(),
                 count: Count::Exactly(1),
                 last: start,

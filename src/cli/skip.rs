@@ -1,6 +1,7 @@
 //! `skip`: mark ticks that are to come, so that they end as excluded. Kept in the ledger, so that it survives a restart and
 //! a reload.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ use super::moment::{Moment, Towards, fixed_moment, local, weekday_local};
 use super::{Common, form, load, stdout};
 use crate::config::shown;
 use crate::domain::schedule::Schedule;
-use crate::domain::{Entry, SKIPS_MAX, Skip, Timestamp, rfc3339};
+use crate::domain::{Entry, RECENT_DAYS, SKIPS_MAX, Skip, Timestamp, rfc3339};
 use crate::ledger::{Ledger, LedgerError, sqlite::SqliteLedger};
 use crate::os::{self, Clock};
 
@@ -84,13 +85,13 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
     };
     load::runtime()?.block_on(async {
         load::claim(&ledger, common.sandbox).await?;
-        let marked: Vec<Skip> = ledger
-            .skips(now)
-            .await?
-            .into_iter()
+        // A calendar may have moved to a day to come what a pattern names on one that has passed.
+        let all = ledger.skips(now - RECENT_DAYS).await?.into_iter();
+        let marks: BTreeMap<Timestamp, Skip> = all
             .filter(|(of, _)| *of == entry.name)
-            .map(|(_, skip)| skip)
+            .map(|(_, skip)| (skip.due, skip))
             .collect();
+        let marked = marked(schedule, &marks, now);
         if options.undo {
             return undo(&ledger, &entry, schedule, &marked, now, options).await;
         }
@@ -108,10 +109,31 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
             asked_at: now,
             reason: options.reason.clone().unwrap_or_default(),
         };
+        let instants = dues.iter().flat_map(|due| schedule.instants_of(*due));
+        let skips = instants.map(skip).collect();
+        ledger.put_skips(entry.name.clone(), skips).await?;
         let skips: Vec<Skip> = dues.into_iter().map(skip).collect();
-        ledger.put_skips(entry.name.clone(), skips.clone()).await?;
         print(&entry, schedule, &skips, "will be skipped", options)
     })
+}
+
+/// What is marked and still to come: starts that are skipped, each under its own due time, and marks by which none is
+/// skipped as the calendars are now.
+fn marked(schedule: &Schedule, marks: &BTreeMap<Timestamp, Skip>, now: Timestamp) -> Vec<Skip> {
+    let mut marked = BTreeMap::new();
+    for (instant, skip) in marks {
+        let starts = schedule.starts_for(*instant).into_iter();
+        let is_skipped = |start: &Timestamp| Skip::of_start(marks, schedule, *start).is_some();
+        let mut skipped = starts.filter(is_skipped).peekable();
+        let own = skipped.peek().is_none().then_some(*instant);
+        for due in skipped.chain(own).filter(|due| *due > now) {
+            marked.entry(due).or_insert_with(|| Skip {
+                due,
+                ..skip.clone()
+            });
+        }
+    }
+    marked.into_values().collect()
 }
 
 /// The due times to mark.
@@ -192,8 +214,9 @@ async fn undo(
             }
         );
     }
-    let dues = back.iter().map(|skip| skip.due).collect();
-    ledger.drop_skips(entry.name.clone(), dues).await?;
+    let instants = |skip: &Skip| schedule.instants_of(skip.due).into_iter().chain([skip.due]);
+    let instants = back.iter().flat_map(instants).collect();
+    ledger.drop_skips(entry.name.clone(), instants).await?;
     print(entry, schedule, &back, "runs after all", options)
 }
 

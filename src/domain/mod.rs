@@ -577,6 +577,10 @@ pub struct Mark {
     pub until: Timestamp,
     /// The schedule's fingerprint; under another one the entry starts from now.
     pub schedule: String,
+    /// If its schedule may move ticks: the instants on days off whose decision lies on the other side of `until` than they
+    /// do. Those up to it are moved to a day that is still to come, and are not decided; those after it were moved to a
+    /// day that has passed, and are.
+    pub crossed: BTreeSet<Timestamp>,
 }
 
 impl Mark {
@@ -598,10 +602,11 @@ impl Mark {
     }
 }
 
-/// A tick to come that somebody wants skipped.
+/// An instant that somebody wants skipped. It is the one that a pattern names, also where a calendar moves it to another
+/// day: so the mark goes along when the calendar changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skip {
-    /// When it is due.
+    /// The instant.
     pub due: Timestamp,
     /// Who asked.
     pub by: String,
@@ -609,6 +614,22 @@ pub struct Skip {
     pub asked_at: Timestamp,
     /// Why; empty if nobody said.
     pub reason: String,
+}
+
+impl Skip {
+    /// The mark by which the start at `due` is skipped; none if it is not: it stands for something that bears none.
+    pub fn of_start<'s>(
+        skips: &'s BTreeMap<Timestamp, Self>,
+        schedule: &schedule::Schedule,
+        due: Timestamp,
+    ) -> Option<&'s Self> {
+        if skips.is_empty() {
+            return None;
+        }
+        let instants = schedule.instants_of(due).into_iter();
+        let marks: Option<Vec<&Self>> = instants.map(|instant| skips.get(&instant)).collect();
+        marks?.first().copied()
+    }
 }
 
 impl fmt::Display for Skip {
@@ -636,11 +657,12 @@ pub struct EntryState {
     /// Due times that would be decided now ([`Mark::since`]; without a mark those to come) and for which a scheduled row
     /// is there already: a clock that was set back must not open them again.
     pub decided: BTreeSet<Timestamp>,
-    /// If its schedule may move ticks ([`Mark::moves`]): what was decided in the last [`RECENT_DAYS`] days before that, each
-    /// row by its due time and by the instants that it stands for. A calendar that changed must not start again under
-    /// another day what ran already.
+    /// If its schedule may move ticks ([`Mark::moves`]): what was decided since [`RECENT_DAYS`] days before that, each row
+    /// by its due time and by the instants that it stands for. A calendar that changed must not start again under another
+    /// day what ran already.
     pub recent: BTreeSet<Timestamp>,
-    /// The ticks that somebody wants skipped, of those that would be decided now or are to come.
+    /// The instants that somebody wants skipped, of those that would be decided now or are to come; if its schedule may move
+    /// ticks, also of the last [`RECENT_DAYS`] days before that.
     pub skips: BTreeMap<Timestamp, Skip>,
     /// Ticks of other entries that have, or may have, a run under way at a pipeline that one of this entry's waiting
     /// ticks is for.
@@ -651,6 +673,13 @@ pub struct EntryState {
     pub last_success: Option<LastSuccess>,
     /// For a tick in doubt: the highest `run_number` known at its pipeline of a run that is surely older.
     pub known_numbers: BTreeMap<TickId, u64>,
+}
+
+impl EntryState {
+    /// Whether there is a row that is due then or stands for this instant.
+    pub fn is_spent(&self, instant: Timestamp) -> bool {
+        self.decided.contains(&instant) || self.recent.contains(&instant)
+    }
 }
 
 /// How far back a decision is told what was decided, if ticks may be moved: as far as they are, and a day.

@@ -23,6 +23,7 @@ mod doubt;
 mod due;
 mod follow;
 mod making;
+mod moves;
 mod overlap;
 mod room;
 mod verdict;
@@ -80,7 +81,7 @@ fn open_what_is_due(
     match kept_mark {
         Some(mark) => open_due(now, entry, schedule, mark, state, room, plan),
         // Seen first, or under another schedule: from now on.
-        None if !over => plan.mark = MarkChange::Set(mark_at(now, schedule)),
+        None if !over => plan.mark = MarkChange::Set(begin_at(now, schedule)),
         None => {}
     }
     if over {
@@ -522,10 +523,11 @@ fn end(now: Timestamp, mut tick: Tick, reason: Reason, note: String, plan: &mut 
     });
 }
 
-fn mark_at(now: Timestamp, schedule: &Schedule) -> Mark {
+fn begin_at(now: Timestamp, schedule: &Schedule) -> Mark {
     Mark {
         until: now,
         schedule: schedule.fingerprint(),
+        crossed: moves::before_the_beginning(schedule, now),
     }
 }
 

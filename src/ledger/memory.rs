@@ -191,24 +191,25 @@ impl Rows {
             .map_while(|((of, due), _)| (of == entry).then_some(*due))
             .filter(|due| *due > after)
             .collect();
-        let skips = self.skips.range((entry.clone(), after)..);
+        let skips_after = rule::skips_after(&state, after);
+        let skips = self.skips.range((entry.clone(), skips_after)..);
         state.skips = skips
             .map_while(|((of, due), skip)| (of == entry).then(|| (*due, skip.clone())))
-            .filter(|(due, _)| *due > after)
+            .filter(|(due, _)| *due > skips_after)
             .collect();
         if state.mark.as_ref().is_some_and(Mark::moves) {
-            state.recent = self.recent(entry, after);
+            state.recent = self.recent(entry, rule::recent_since(after));
         }
         self.add_others(entry, &mut state);
         state
     }
 
-    /// What was decided in the last days up to `until`, also by the instants that the rows stand for.
-    fn recent(&self, entry: &EntryName, until: Timestamp) -> BTreeSet<Timestamp> {
-        let since = rule::recent_since(until);
+    /// What was decided of what was due since then, also by the instants that the rows stand for.
+    fn recent(&self, entry: &EntryName, since: Timestamp) -> BTreeSet<Timestamp> {
         let rows = self
             .scheduled
-            .range((entry.clone(), since)..=(entry.clone(), until))
+            .range((entry.clone(), since)..)
+            .take_while(|((of, _), _)| of == entry)
             .filter_map(|(_, id)| self.ticks.get(id));
         rows.flat_map(|row| row.tick.moved_from.iter().copied().chain([row.tick.due]))
             .collect()

@@ -265,7 +265,7 @@ pub trait Ledger: Send + Sync + 'static {
         entry: EntryName,
     ) -> impl Future<Output = Result<Option<LastSuccess>, LedgerError>> + Send;
 
-    /// Marks ticks of an entry that are to come to be skipped, in place of what is marked for the same due times.
+    /// Marks instants of an entry to be skipped, in place of what is marked for the same ones.
     fn put_skips(
         &self,
         entry: EntryName,
@@ -279,7 +279,7 @@ pub trait Ledger: Send + Sync + 'static {
         dues: Vec<Timestamp>,
     ) -> impl Future<Output = Result<u64, LedgerError>> + Send;
 
-    /// The marks of all entries for ticks due later than `after`, by entry and due time.
+    /// The marks of all entries for instants later than `after`, by entry and instant.
     fn skips(
         &self,
         after: Timestamp,

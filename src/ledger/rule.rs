@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::domain::{
-    AccountName, Attempt, Change, EntryName, EntryState, Origin, Plan, RECENT_DAYS, SURELY_OLDER,
-    Tick, TickId, TickState, Timestamp,
+    AccountName, Attempt, Change, EntryName, EntryState, Mark, Origin, Plan, RECENT_DAYS,
+    SURELY_OLDER, Tick, TickId, TickState, Timestamp,
 };
 
 use super::{MESSAGE_CHARS_MAX, NOTE_CHARS_MAX};
@@ -117,6 +117,14 @@ pub(super) fn recent_since(until: Timestamp) -> Timestamp {
     until
         .checked_sub_signed(RECENT_DAYS)
         .unwrap_or(Timestamp::MIN_UTC)
+}
+
+/// The marks for skips later than this are those a decision has to be told of, if it is told of due times later than `after`.
+pub(super) fn skips_after(state: &EntryState, after: Timestamp) -> Timestamp {
+    match state.mark.as_ref().is_some_and(Mark::moves) {
+        true => recent_since(after),
+        false => after,
+    }
 }
 
 /// What of the other entries a decision about these ticks has to be told.

@@ -92,7 +92,13 @@ async fn what_was_moved_runs_once_through_restarts_and_changed_calendars() {
     world.reload(Ok(config([monthly(&["2027-02-08"])]))).await;
     world.passes(7 * 24 * HOUR).await;
     world.stop().await;
-    assert_eq!(rows(&world).await, ["08 09:00 started"]);
+    let expected = ["08 09:00 started", "09 09:00 excluded"];
+    assert_eq!(rows(&world).await, expected);
+    assert_eq!(
+        world.ticks().await[1].note,
+        "excluded: decided before a calendar moved it to this day"
+    );
+    assert_eq!(world.service.markers().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

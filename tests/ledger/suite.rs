@@ -637,6 +637,7 @@ pub(crate) async fn what_was_decided_lately_is_told_where_ticks_may_move(ledger:
         let mark = Mark {
             until: day(41),
             schedule: schedule.to_owned(),
+            crossed: [day(37), day(42)].into(),
         };
         let plan = Plan {
             mark: MarkChange::Set(mark),
@@ -645,10 +646,27 @@ pub(crate) async fn what_was_decided_lately_is_told_where_ticks_may_move(ledger:
         let plans = ledger.decide(vec![entry(name)], move |_, _, _| plan.clone());
         plans.await.unwrap();
     }
-    assert_eq!(state(&ledger, "a").await.recent.len(), 0);
-    let recent = state(&ledger, "b").await.recent;
-    let expected = [38, 39, 40].map(day);
-    assert_eq!(Vec::from_iter(recent), expected);
+    // A clock that was ahead leaves a row that lies ahead.
+    let mut ahead = ended(&tick("b", day(44)), Reason::Succeeded, day(44));
+    ahead.moved_from = vec![day(43)];
+    put(&ledger, [&ahead]).await;
+    let skip = |days| Skip {
+        due: day(days),
+        by: "ada".to_owned(),
+        asked_at: day(41),
+        reason: String::new(),
+    };
+    for name in ["a", "b"] {
+        let skips = vec![skip(2), skip(39), skip(42)];
+        ledger.put_skips(entry(name), skips).await.unwrap();
+    }
+    let (plain, moves) = (state(&ledger, "a").await, state(&ledger, "b").await);
+    assert_eq!(plain.recent.len(), 0);
+    assert_eq!(Vec::from_iter(moves.recent), [38, 39, 40, 43, 44].map(day));
+    assert_eq!(plain.skips.into_keys().collect::<Vec<_>>(), [day(42)]);
+    let skips: Vec<_> = moves.skips.into_keys().collect();
+    assert_eq!(skips, [39, 42].map(day));
+    assert_eq!(moves.mark.unwrap().crossed, [37, 42].map(day).into());
 }
 
 pub(crate) async fn a_row_for_missed_ticks_takes_the_place_of_none(ledger: impl Ledger) {

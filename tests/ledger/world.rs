@@ -1,5 +1,6 @@
 //! What the tests are made of: entries, ticks and plans in few words.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -121,6 +122,7 @@ pub(crate) fn mark(until: Timestamp) -> Mark {
     Mark {
         until,
         schedule: "0 2 * * * in UTC".to_owned(),
+        crossed: BTreeSet::new(),
     }
 }
 

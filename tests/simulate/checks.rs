@@ -12,6 +12,8 @@ use pipecron::domain::{
 use pipecron::ledger::{HistoryQuery, Ledger, MemoryLedger};
 use pipecron::os::Clock;
 
+use super::calendars::Almanac;
+
 /// Longest story that is told: the last lines.
 const LINES_MAX: usize = 4_000;
 
@@ -26,6 +28,8 @@ pub(crate) struct Checks {
     pub(crate) run_timeout: Option<TimeDelta>,
     /// What each entry does about other runs.
     pub(crate) overlaps: BTreeMap<EntryName, Overlap>,
+    /// What must hold of calendars.
+    pub(crate) almanac: Almanac,
     has_faults: AtomicBool,
     inner: Mutex<Inner>,
 }
@@ -56,6 +60,7 @@ impl Checks {
         guarded: BTreeSet<String>,
         overlaps: BTreeMap<EntryName, Overlap>,
         run_timeout: Option<TimeDelta>,
+        almanac: Almanac,
     ) -> Self {
         Self {
             clock,
@@ -63,6 +68,7 @@ impl Checks {
             guarded,
             overlaps,
             run_timeout,
+            almanac,
             has_faults: AtomicBool::new(true),
             inner: Mutex::default(),
         }
@@ -106,6 +112,9 @@ impl Checks {
 
     /// A decision was made, and is about to be stored.
     pub(crate) fn decided(&self, now: Timestamp, state: &EntryState, plan: &Plan) {
+        if let Some(wrong) = self.almanac.wrong(self.now(), state, plan) {
+            self.fail(wrong);
+        }
         for ask in &plan.asks {
             let Ask::Start(tick) = ask else {
                 continue;
@@ -130,6 +139,7 @@ impl Checks {
     /// Decisions were stored.
     pub(crate) fn stored(&self, plans: &[Plan]) {
         for plan in plans {
+            self.almanac.stored(plan);
             for change in &plan.changes {
                 let tick = &change.tick;
                 let state = match tick.state {
@@ -221,6 +231,9 @@ impl Checks {
             inner.places.clear();
             inner.free_since.clear();
         }
+        let marks = rows.skips(Timestamp::MIN_UTC).await.unwrap().into_iter();
+        let marks = marks.map(|(entry, skip)| (entry, skip.due));
+        self.almanac.read_anew(marks.collect());
         for tick in rows.history(HistoryQuery::default()).await.unwrap() {
             self.keep(&tick);
         }

@@ -40,10 +40,16 @@ pub(crate) enum Mistake {
     NeverGiveUp,
     /// The run of a tick is never looked at again.
     NeverFollow,
+    /// Under which instants ticks ran is forgotten when a calendar changes.
+    ForgetWhatWasMoved,
+    /// What a calendar moves past the mark is forgotten.
+    ForgetWhatCrossedTheMark,
+    /// Marks of ticks to be skipped are not seen.
+    IgnoreMarks,
 }
 
 impl Mistake {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::ResendAtOnce,
         Self::BelieveTheFirstAbsence,
         Self::ForgetWhatWasUnderWay,
@@ -60,7 +66,18 @@ impl Mistake {
         Self::IgnorePlaces,
         Self::NeverGiveUp,
         Self::NeverFollow,
+        Self::ForgetWhatWasMoved,
+        Self::ForgetWhatCrossedTheMark,
+        Self::IgnoreMarks,
     ];
+
+    /// Whether only worlds of calendars can show it.
+    pub(crate) fn is_of_calendars(self) -> bool {
+        matches!(
+            self,
+            Self::ForgetWhatWasMoved | Self::ForgetWhatCrossedTheMark | Self::IgnoreMarks
+        )
+    }
 
     /// The mistake of that name, in any spelling of its words.
     pub(crate) fn named(name: &str) -> Self {
@@ -87,6 +104,13 @@ impl Mistake {
             }
             Self::OverlapIgnoresTheLedger => state.others.clear(),
             Self::IgnorePlaces => state.taken.clear(),
+            Self::ForgetWhatWasMoved => state.recent.clear(),
+            Self::IgnoreMarks => state.skips.clear(),
+            Self::ForgetWhatCrossedTheMark => {
+                if let Some(mark) = &mut state.mark {
+                    mark.crossed.clear();
+                }
+            }
             _ => {}
         }
     }

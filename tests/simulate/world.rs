@@ -17,6 +17,7 @@ use pipecron::domain::{
 use pipecron::ledger::{HistoryQuery, Ledger, MemoryLedger};
 use pipecron::os::Clock;
 
+use super::calendars::{self, Almanac};
 use super::checks::Checks;
 use super::dice::Dice;
 use super::ledger::{FAULTS, SimLedger};
@@ -25,6 +26,7 @@ use super::nodes::Node;
 use super::service::{SETTLE, Service, Way};
 
 const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
 /// How long it takes after the last fault until every due time has to have its tick.
 const CALMS_DOWN: Duration = Duration::from_secs(1_800);
 /// How long that is then watched.
@@ -67,6 +69,11 @@ impl Counts {
             "service away",
             "reloads",
             "backups put back",
+            "calendar changes",
+            "skip marks",
+            "moved ticks",
+            "ticks behind the mark",
+            "ticks decided under another day",
         ];
         for what in reasons.into_iter().chain(others) {
             assert!(self.0.contains_key(what), "{what} never happened: {self}");
@@ -252,11 +259,19 @@ impl World {
             config.accounts.insert(name, Arc::new(account));
         }
         let run_timeout = dice.chance(300).then_some(RUN_TIMEOUT);
+        let mut almanac = Almanac::default();
+        let has_calendar = seed.is_multiple_of(calendars::ONE_IN);
+        almanac.begin(&mut Dice::of(seed), epoch);
         for number in 0..dice.between(1, 3) {
-            let entry = entry_of(&mut dice, number, &pipelines, accounts, epoch, run_timeout);
+            let mut entry = entry_of(&mut dice, number, &pipelines, accounts, epoch, run_timeout);
+            if has_calendar {
+                almanac.take(&mut dice, &mut entry, epoch);
+                entry = almanac.apply(&entry);
+            }
             config.entries.insert(entry.name.clone(), Arc::new(entry));
         }
-        let checks = Arc::new(checks_of(clock.clone(), &config, &pipelines, run_timeout));
+        let checks = checks_of(clock.clone(), &config, &pipelines, run_timeout, almanac);
+        let checks = Arc::new(checks);
         let forgets = dice.chance(200);
         let service = Arc::new(Service::new(dice.next(), checks.clone(), forgets));
         let node_count = if dice.chance(600) {
@@ -314,16 +329,35 @@ impl World {
         for node in &mut self.nodes {
             node.start();
         }
-        let lasts = self.dice.seconds(2_400, 7_200);
+        let (lasts, wait_max_millis) = match self.has_calendar() {
+            false => (self.dice.seconds(2_400, 7_200), 1_200_000),
+            true => (
+                DAY * self.dice.between(2, calendars::DAYS_MAX) as u32,
+                18_000_000,
+            ),
+        };
         let end = tokio::time::Instant::now() + lasts;
         while tokio::time::Instant::now() < end && self.checks.failure().is_none() {
-            let wait = self.dice.millis(1, 1_200_000);
+            let wait = self.dice.millis(1, wait_max_millis);
             tokio::time::sleep(wait).await;
-            self.something_happens().await;
+            if self.has_calendar() && self.dice.chance(400) {
+                self.a_calendar_changes().await;
+            } else {
+                self.something_happens().await;
+            }
         }
         self.mend().await;
         tokio::time::sleep(CALMS_DOWN).await;
         let from = self.checks.now();
+        if self.has_calendar() {
+            for _ in 0..calendars::DAYS_WATCHED * 4 {
+                self.a_calendar_changes().await;
+                let lasts = self.dice.seconds(3_600, 36_000);
+                self.watch(lasts).await;
+            }
+            // What was moved comes to its day.
+            self.watch(DAY * 2).await;
+        }
         self.watch(WATCHED).await;
         let until = self.checks.now();
         self.watch(ENDS).await;
@@ -334,6 +368,10 @@ impl World {
             node.kill();
         }
         self.story()
+    }
+
+    fn has_calendar(&self) -> bool {
+        !self.checks.almanac.is_empty()
     }
 
     async fn watch(&self, lasts: Duration) {
@@ -371,6 +409,8 @@ impl World {
             checks.tell(format!("account {}: max_running {places:?}", account.name));
         }
         for entry in self.config.entries.values() {
+            let schedule = entry.schedule.as_ref().unwrap();
+            checks.tell(format!("{}: {}", entry.name, schedule.fingerprint()));
             checks.tell(format!(
                 "entry {}: pipeline {}, account {}, {:?}, catch up {:?}, deadline {:?}, spread {:?}, follow {}, {:?}",
                 entry.name,
@@ -502,6 +542,41 @@ impl World {
         self.checks.tell("the service is back");
     }
 
+    /// A day becomes a day off, or none any more; or somebody marks a tick to be skipped.
+    async fn a_calendar_changes(&mut self) {
+        let now = self.checks.now();
+        if self.dice.chance(150) {
+            let names: Vec<EntryName> = self.checks.almanac.keepers().cloned().collect();
+            let name = &names[self.dice.below(names.len() as u64) as usize];
+            let entry = self.config.entries[name].clone();
+            let skips = self.checks.almanac.mark(&mut self.dice, &entry, now);
+            for skip in &skips {
+                self.counts.count("skip marks", 1);
+                let due = rfc3339(skip.due);
+                self.checks
+                    .tell(format!("{} at {due} is to be skipped", entry.name));
+            }
+            self.rows.fail_commits(0, FAULTS[0]);
+            return self
+                .rows
+                .put_skips(entry.name.clone(), skips)
+                .await
+                .unwrap();
+        }
+        self.counts.count("calendar changes", 1);
+        let what = self.checks.almanac.change(&mut self.dice, now);
+        self.checks.tell(format!("reload: {what}"));
+        {
+            let mut files = self.files.lock().unwrap();
+            for entries in [&mut self.config.entries, &mut files.entries] {
+                for entry in entries.values_mut() {
+                    *entry = Arc::new(self.checks.almanac.apply(entry));
+                }
+            }
+        }
+        self.reload().await;
+    }
+
     async fn the_files_change(&mut self) {
         self.counts.count("reloads", 1);
         let names: Vec<EntryName> = self.config.entries.keys().cloned().collect();
@@ -569,6 +644,20 @@ impl World {
                 _ => "open",
             };
             self.counts.count(reason, 1);
+            let others = [
+                ("moved ticks", !tick.moved_from.is_empty()),
+                (
+                    "ticks behind the mark",
+                    tick.note.contains("changed after its time"),
+                ),
+                (
+                    "ticks decided under another day",
+                    tick.note.contains("decided before"),
+                ),
+            ];
+            for (what, _) in others.into_iter().filter(|(_, is_one)| *is_one) {
+                self.counts.count(what, 1);
+            }
             self.judge_tick(now, tick);
         }
         self.judge_runs(&ticks);
@@ -578,7 +667,8 @@ impl World {
     fn judge_tick(&self, now: Timestamp, tick: &Tick) {
         // A tick of a clock that was ahead has its time yet to come.
         let opened = tick.due.max(tick.opened_at);
-        let limit = TimeDelta::seconds(DEADLINE_MAX_SECS as i64) + ENDS_WITHIN;
+        let deadline = TimeDelta::from_std(self.config.entries[&tick.entry].deadline).unwrap();
+        let limit = deadline + ENDS_WITHIN;
         if tick.state.is_ended() || opened + limit > now {
             return;
         }
@@ -651,6 +741,17 @@ impl World {
     fn judge_due_times(&self, ticks: &[Tick], from: Timestamp, until: Timestamp) {
         for entry in self.config.entries.values() {
             let schedule = entry.schedule.as_ref().unwrap();
+            let almanac = &self.checks.almanac;
+            if almanac.keeps(&entry.name) {
+                if let Some(at) = almanac.passed_over(entry, ticks, from, until) {
+                    let at = rfc3339(at);
+                    self.checks.fail(format!(
+                        "a pattern of {} names {at}, and no row tells of it",
+                        entry.name
+                    ));
+                }
+                continue;
+            }
             self.judge_freezes(entry, schedule, ticks);
             let mut due = schedule.next_after(from);
             while let Some(at) = due.filter(|at| *at <= until) {
@@ -676,6 +777,7 @@ fn checks_of(
     config: &Config,
     pipelines: &[String],
     run_timeout: Option<Duration>,
+    almanac: Almanac,
 ) -> Checks {
     let entries = || config.entries.values();
     let places = config.accounts.values();
@@ -692,5 +794,5 @@ fn checks_of(
         .collect();
     // Machines are some seconds apart.
     let run_timeout = run_timeout.map(|limit| TimeDelta::from_std(limit - MINUTE).unwrap());
-    Checks::new(clock, max_running, guarded, overlaps, run_timeout)
+    Checks::new(clock, max_running, guarded, overlaps, run_timeout, almanac)
 }

@@ -6,17 +6,20 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 
 use super::doubt::look_before_first_send;
-use super::{Room, end, just_after, just_before, making, mark_at, new_tick, send_or_wait};
+use super::moves::crossings;
+use super::{Room, end, just_after, just_before, making, new_tick, send_or_wait};
 use crate::domain::schedule::{Count, Exclusion, Schedule};
 use crate::domain::{
-    CatchUp, Change, Entry, EntryState, Mark, MarkChange, Missed, ON_TIME, Origin, Plan,
-    RECENT_DAYS, Reason, TickId, TickState, Timestamp, rfc3339,
+    CatchUp, Change, Entry, EntryState, Mark, MarkChange, Missed, ON_TIME, Origin, Plan, Reason,
+    Skip, TickId, TickState, Timestamp, rfc3339,
 };
 
 /// More ticks than this that are excluded together are one row.
 const EXCLUDED_ROWS_MAX: u64 = 10;
 /// So many of their reasons are named.
 const WHYS_MAX: usize = 3;
+/// What is said of a start that was behind the mark already when a calendar came to have it.
+const TOO_LATE: &str = "due by a calendar that changed after its time";
 
 /// Opens the ticks that came due since the mark, as far as `deadline` and `catch_up` let them, and drops the others.
 pub(super) fn open_due(
@@ -32,7 +35,11 @@ pub(super) fn open_due(
     if mark.until > now {
         // The clock was ahead. The mark comes back, or the entry would be silent until then; what was opened
         // meanwhile is in `decided` and is not opened again.
-        plan.mark = MarkChange::Set(mark_at(now, schedule));
+        plan.mark = MarkChange::Set(Mark {
+            until: now,
+            crossed: mark.crossed.range(..=now).copied().collect(),
+            ..mark.clone()
+        });
     }
     let since = entry
         .not_before
@@ -41,17 +48,47 @@ pub(super) fn open_due(
     if since >= until {
         return;
     }
+    let walk = Walk {
+        now,
+        entry,
+        schedule,
+        state,
+        since,
+        until,
+    };
     let excluded = schedule.exclusions(since, until);
-    if excluded.is_empty() && schedule.next_after(since).is_none_or(|first| first > until) {
+    let mut crossings = crossings(schedule, since, until, mark, state);
+    let is_outside = |start: &Timestamp| entry.not_before.is_some_and(|begin| *start < begin);
+    crossings.late.retain(|start| !is_outside(start));
+    if excluded.is_empty()
+        && crossings.late.is_empty()
+        && crossings.without_start.is_empty()
+        && schedule.next_after(since).is_none_or(|first| first > until)
+    {
         return;
     }
-    plan.mark = MarkChange::Set(mark_at(now, schedule));
-    exclude(now, entry, schedule, &excluded, state, plan);
-    let decided = decided(now, entry, schedule, since, until, state, plan);
-    let kept = kept_ticks(now, entry, schedule, since, until, &decided);
-    let dropped_until = kept.first().map_or(until, |first| just_before(*first));
+    plan.mark = MarkChange::Set(Mark {
+        until: now,
+        crossed: std::mem::take(&mut crossings.crossed),
+        ..mark.clone()
+    });
+    walk.exclude(&excluded, plan);
+    for (instant, why) in &crossings.without_start {
+        plan.changes.push(walk.excluded_row(*instant, why));
+    }
+    let late = &crossings.late;
+    let decided = walk.decided(late, plan);
+    let kept = walk.kept_ticks(&decided, late);
+    let first_kept = kept.iter().find(|due| **due > since);
+    let dropped_until = first_kept.map_or(until, |first| just_before(*first));
     if let Some(missed) = dropped(schedule, since, dropped_until, &decided) {
         plan.changes.push(missed_row(now, entry, missed));
+    }
+    let is_lost = |due: &&Timestamp| !decided.contains(due) && !kept.contains(due);
+    for due in late.iter().filter(is_lost) {
+        let note = format!("missed, {TOO_LATE}");
+        plan.changes
+            .push(walk.ended_row(*due, Reason::Missed, note));
     }
     for due in kept {
         let mut tick = new_tick(
@@ -76,8 +113,11 @@ pub(super) fn open_due(
         if (is_late || is_older)
             && matches!(tick.state, TickState::Waiting { not_before } if not_before <= now)
         {
-            let note =
-                "due while the daemon was away; caught up, after a look whether it ran".to_owned();
+            let why = match late.contains(&due) {
+                true => TOO_LATE,
+                false => "due while the daemon was away",
+            };
+            let note = format!("{why}; caught up, after a look whether it ran");
             look_before_first_send(now, state, tick, note, room, plan);
         } else {
             let why = match schedule.moved_from(due) {
@@ -89,142 +129,148 @@ pub(super) fn open_due(
     }
 }
 
-/// Due times that are not to be opened now: those for which there is a row, those that somebody wants skipped, which end
-/// here, and those whose instant was decided before a calendar moved it here.
-fn decided<'s>(
+/// One walk over a schedule, from `since` to `until`.
+struct Walk<'w> {
     now: Timestamp,
-    entry: &Entry,
-    schedule: &Schedule,
+    entry: &'w Entry,
+    schedule: &'w Schedule,
+    state: &'w EntryState,
     since: Timestamp,
     until: Timestamp,
-    state: &'s EntryState,
-    plan: &mut Plan,
-) -> Cow<'s, BTreeSet<Timestamp>> {
-    let mut decided = Cow::Borrowed(&state.decided);
-    for (due, skip) in state.skips.range(just_after(since)..=until) {
-        if schedule.last_until(*due) == Some(*due) && !decided.contains(due) {
-            plan.changes
-                .push(excluded_row(now, entry, schedule, *due, skip.to_string()));
-            decided.to_mut().insert(*due);
-        }
-    }
-    if !state.recent.is_empty() {
-        // Nothing is moved further than that, so what comes later was never decided under another day.
-        let until = until.min(since.checked_add_signed(RECENT_DAYS).unwrap_or(until));
-        for due in schedule.between(since, until) {
-            let is_named = schedule.named_until(due) == Some(due);
-            let spent = |instant: &Timestamp| state.recent.contains(instant);
-            let moved = schedule.stands_for(due);
-            if moved.iter().all(|(_, named)| spent(named)) && (!is_named || spent(&due)) {
-                decided.to_mut().insert(due);
-            }
-        }
-    }
-    decided
 }
 
-/// Ends what calendars and freezes exclude: a row for each, or one for all if they are many.
-fn exclude(
-    now: Timestamp,
-    entry: &Entry,
-    schedule: &Schedule,
-    excluded: &[Exclusion],
-    state: &EntryState,
-    plan: &mut Plan,
-) {
-    let (Some(first), Some(last)) = (excluded.first(), excluded.last()) else {
-        return;
-    };
-    let count = |sum: u64, of: &Exclusion| sum.saturating_add(of.count.number());
-    let count = excluded.iter().fold(0, count);
-    if count <= EXCLUDED_ROWS_MAX {
-        for exclusion in excluded {
-            for due in schedule.excluded_instants(exclusion, usize::MAX) {
-                if !state.decided.contains(&due) {
-                    let row = excluded_row(now, entry, schedule, due, exclusion.why.clone());
-                    plan.changes.push(row);
+impl<'w> Walk<'w> {
+    /// Due times that are not to be opened now: those for which there is a row, and those that end here: what somebody
+    /// wants skipped, and what was decided before a calendar moved it here. The `late` ones lie before the walk.
+    fn decided(&self, late: &BTreeSet<Timestamp>, plan: &mut Plan) -> Cow<'w, BTreeSet<Timestamp>> {
+        let (schedule, state) = (self.schedule, self.state);
+        let (since, until) = (self.since, self.until);
+        let mut decided = Cow::Borrowed(&state.decided);
+        for instant in state.skips.keys() {
+            for due in schedule.starts_for(*instant) {
+                let is_walked =
+                    since < due && due <= until && schedule.last_until(due) == Some(due);
+                if (is_walked || late.contains(&due))
+                    && !decided.contains(&due)
+                    && let Some(skip) = Skip::of_start(&state.skips, schedule, due)
+                {
+                    plan.changes.push(self.excluded_row(due, &skip.to_string()));
+                    decided.to_mut().insert(due);
                 }
             }
         }
-        return;
-    }
-    let missed = Missed {
-        count,
-        at_least: excluded
-            .iter()
-            .any(|of| matches!(of.count, Count::AtLeast(_))),
-        from: first.first,
-        to: last.last,
-    };
-    let mut whys: Vec<&str> = excluded.iter().map(|of| of.why.as_str()).collect();
-    whys.dedup();
-    let more = whys.len().saturating_sub(WHYS_MAX);
-    whys.truncate(WHYS_MAX);
-    let mut row = missed_row(now, entry, missed);
-    row.tick.note = format!(
-        "{}, due {} to {}: {}{}",
-        how_many(missed, "excluded"),
-        rfc3339(missed.from),
-        rfc3339(missed.to),
-        whys.join("; "),
-        match more {
-            0 => String::new(),
-            more => format!("; and {more} more reasons"),
+        // What was decided under another day may lie anywhere in the walk: a clock that was a year behind has left the mark
+        // there. So this goes from the rows to the starts.
+        let is_spent = |instant: &Timestamp| state.is_spent(*instant);
+        for due in (state.recent.iter()).flat_map(|instant| schedule.starts_for(*instant)) {
+            let is_walked = since < due && due <= until && schedule.last_until(due) == Some(due);
+            if is_walked
+                && !decided.contains(&due)
+                && schedule.instants_of(due).iter().all(is_spent)
+            {
+                let why = "decided before a calendar moved it to this day";
+                plan.changes.push(self.excluded_row(due, why));
+                decided.to_mut().insert(due);
+            }
         }
-    );
-    row.tick.state = TickState::Ended {
-        reason: Reason::Excluded,
-        at: now,
-    };
-    plan.changes.push(row);
-}
-
-fn excluded_row(
-    now: Timestamp,
-    entry: &Entry,
-    schedule: &Schedule,
-    due: Timestamp,
-    why: String,
-) -> Change {
-    let id = TickId::scheduled(&entry.name, due);
-    let mut tick = new_tick(now, entry, due, id, Origin::Scheduled);
-    let moved = schedule.stands_for(due);
-    tick.moved_from = moved.into_iter().map(|(_, named)| named).collect();
-    tick.note = format!("excluded: {why}");
-    tick.state = TickState::Ended {
-        reason: Reason::Excluded,
-        at: now,
-    };
-    Change {
-        tick,
-        attempt: None,
+        decided
     }
-}
 
-/// The due instants in (`since`, `until`] that are to run, oldest first.
-fn kept_ticks(
-    now: Timestamp,
-    entry: &Entry,
-    schedule: &Schedule,
-    since: Timestamp,
-    until: Timestamp,
-    decided: &BTreeSet<Timestamp>,
-) -> Vec<Timestamp> {
-    let in_time =
-        TimeDelta::from_std(entry.deadline).map_or(since, |deadline| since.max(now - deadline));
-    let on_time = just_before(now - ON_TIME);
-    let (from, count) = match entry.catch_up {
-        CatchUp::None => (in_time.max(on_time), 1),
-        CatchUp::Latest => (in_time, 1),
-        CatchUp::All => (
-            in_time,
-            usize::try_from(entry.catch_up_max.max(1)).unwrap_or(usize::MAX),
-        ),
-    };
-    let known = decided.range(..=until).count();
-    let mut ticks = schedule.latest(from, until, count.saturating_add(known));
-    ticks.retain(|due| !decided.contains(due));
-    ticks.split_off(ticks.len().saturating_sub(count))
+    /// Ends what calendars and freezes exclude: a row for each, or one for all if they are many.
+    fn exclude(&self, excluded: &[Exclusion], plan: &mut Plan) {
+        let (Some(first), Some(last)) = (excluded.first(), excluded.last()) else {
+            return;
+        };
+        let count = |sum: u64, of: &Exclusion| sum.saturating_add(of.count.number());
+        let count = excluded.iter().fold(0, count);
+        if count <= EXCLUDED_ROWS_MAX {
+            for exclusion in excluded {
+                for due in self.schedule.excluded_instants(exclusion, usize::MAX) {
+                    if !self.state.is_spent(due) {
+                        plan.changes.push(self.excluded_row(due, &exclusion.why));
+                    }
+                }
+            }
+            return;
+        }
+        let missed = Missed {
+            count,
+            at_least: excluded
+                .iter()
+                .any(|of| matches!(of.count, Count::AtLeast(_))),
+            from: first.first,
+            to: last.last,
+        };
+        let mut whys: Vec<&str> = excluded.iter().map(|of| of.why.as_str()).collect();
+        whys.dedup();
+        let more = whys.len().saturating_sub(WHYS_MAX);
+        whys.truncate(WHYS_MAX);
+        let mut row = missed_row(self.now, self.entry, missed);
+        row.tick.note = format!(
+            "{}, due {} to {}: {}{}",
+            how_many(missed, "excluded"),
+            rfc3339(missed.from),
+            rfc3339(missed.to),
+            whys.join("; "),
+            match more {
+                0 => String::new(),
+                more => format!("; and {more} more reasons"),
+            }
+        );
+        row.tick.state = TickState::Ended {
+            reason: Reason::Excluded,
+            at: self.now,
+        };
+        plan.changes.push(row);
+    }
+
+    fn excluded_row(&self, due: Timestamp, why: &str) -> Change {
+        self.ended_row(due, Reason::Excluded, format!("excluded: {why}"))
+    }
+
+    fn ended_row(&self, due: Timestamp, reason: Reason, note: String) -> Change {
+        let id = TickId::scheduled(&self.entry.name, due);
+        let mut tick = new_tick(self.now, self.entry, due, id, Origin::Scheduled);
+        let moved = self.schedule.stands_for(due);
+        tick.moved_from = moved.into_iter().map(|(_, named)| named).collect();
+        tick.note = note;
+        tick.state = TickState::Ended {
+            reason,
+            at: self.now,
+        };
+        Change {
+            tick,
+            attempt: None,
+        }
+    }
+
+    /// The due instants of the walk and the `late` ones that are to run, oldest first.
+    fn kept_ticks(
+        &self,
+        decided: &BTreeSet<Timestamp>,
+        late: &BTreeSet<Timestamp>,
+    ) -> Vec<Timestamp> {
+        let in_time = TimeDelta::from_std(self.entry.deadline)
+            .ok()
+            .and_then(|deadline| self.now.checked_sub_signed(deadline))
+            .unwrap_or(Timestamp::MIN_UTC);
+        let on_time = just_before(self.now - ON_TIME);
+        let (from, count) = match self.entry.catch_up {
+            CatchUp::None => (in_time.max(on_time), 1),
+            CatchUp::Latest => (in_time, 1),
+            CatchUp::All => (
+                in_time,
+                usize::try_from(self.entry.catch_up_max.max(1)).unwrap_or(usize::MAX),
+            ),
+        };
+        let known = decided.range(..=self.until).count();
+        let most = count.saturating_add(known);
+        let walked = self.schedule.latest(from.max(self.since), self.until, most);
+        let late = late.iter().copied().filter(|due| *due > from);
+        let mut ticks: Vec<Timestamp> = late.chain(walked).collect();
+        ticks.retain(|due| !decided.contains(due));
+        ticks.split_off(ticks.len().saturating_sub(count))
+    }
 }
 
 /// What is dropped of (`since`, `until`], if anything.

@@ -126,6 +126,8 @@ impl World {
             .mark
             .as_ref()
             .map_or(self.now, |mark| mark.since(self.now));
+        let moves = self.mark.as_ref().is_some_and(Mark::moves);
+        let recent_since = since - RECENT_DAYS;
         let scheduled = self
             .ticks
             .iter()
@@ -142,9 +144,9 @@ impl World {
                 .map(|tick| tick.due)
                 .filter(|due| *due > since)
                 .collect(),
-            recent: self.recent(since),
+            recent: self.recent(recent_since),
             skips: (self.skips.iter())
-                .filter(|skip| skip.due > since)
+                .filter(|skip| skip.due > if moves { recent_since } else { since })
                 .map(|skip| (skip.due, skip.clone()))
                 .collect(),
             others: self.others.clone(),
@@ -158,13 +160,14 @@ impl World {
         }
     }
 
-    fn recent(&self, until: Timestamp) -> BTreeSet<Timestamp> {
+    fn recent(&self, since: Timestamp) -> BTreeSet<Timestamp> {
         if !self.mark.as_ref().is_some_and(Mark::moves) {
             return BTreeSet::new();
         }
-        let known = self.ticks.iter().filter(|tick| {
-            tick.origin == Origin::Scheduled && tick.due <= until && tick.due > until - RECENT_DAYS
-        });
+        let known = self
+            .ticks
+            .iter()
+            .filter(|tick| tick.origin == Origin::Scheduled && tick.due >= since);
         known
             .flat_map(|tick| tick.moved_from.iter().copied().chain([tick.due]))
             .collect()

@@ -10,14 +10,16 @@
 //! days off right before (or after) it. So the next start is found without a list of what is moved, and costs days, not
 //! instants. Every search ends after [`DAYS_LOOKED_AT_MAX`] days on which something could have been due.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
 use super::{COUNTED_MAX, Count, Schedule};
 use crate::domain::calendar::{Calendar, DayOff};
-use crate::domain::cron::CronPattern;
+use crate::domain::cron::{ClockNote, CronPattern};
+use crate::domain::zone::Zone;
 
 /// The furthest that an instant is moved, in days.
 pub const MOVED_DAYS_MAX: i64 = 31;
@@ -572,22 +574,111 @@ impl Schedule {
 
     /// The days off, the nearest first, and the instants there, that the start at `instant` stands for.
     pub fn stands_for(&self, instant: DateTime<Utc>) -> Vec<(NaiveDate, DateTime<Utc>)> {
-        if !self.days.moves() {
+        let day = self.zone.local(instant).date();
+        if !self.days.moves() || !self.days.is_open(day) {
             return Vec::new();
         }
-        let local = self.zone.local(instant);
-        if !self.days.is_open(local.date()) {
-            return Vec::new();
+        let due = |pattern: &&CronPattern| self.fires(&pattern.on_every_day(), instant);
+        // The clock may change here and not there, so it is the wall time that is wanted which goes back, not the one shown.
+        let due: Vec<(&CronPattern, Vec<NaiveTime>)> = (self.patterns.iter().filter(due))
+            .map(|pattern| (pattern, self.wanted_at(pattern, instant)))
+            .collect();
+        let mut found = Vec::new();
+        for source in self.days.sources(day) {
+            let named = due
+                .iter()
+                .filter(|(pattern, _)| pattern.names_day(source))
+                .flat_map(|(pattern, times)| times.iter().map(move |time| (*pattern, *time)))
+                .flat_map(|(pattern, time)| self.due_for(pattern, source.and_time(time)));
+            let named: BTreeSet<DateTime<Utc>> = named.collect();
+            found.extend(named.into_iter().map(|instant| (source, instant)));
         }
-        let due = |pattern: &&CronPattern| {
-            pattern.on_every_day().last_until(&self.zone, instant) == Some(instant)
+        found
+    }
+
+    /// Every instant that the start at `instant` stands for: those on days off, and its own if a pattern names it.
+    pub fn instants_of(&self, instant: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+        let moved = self.stands_for(instant).into_iter().map(|(_, named)| named);
+        let own = self.named_until(instant).filter(|named| *named == instant);
+        moved.chain(own).collect()
+    }
+
+    /// Where the starts are that stand for `instant`, which a pattern names, whatever the freezes say: there, or on the day
+    /// to which it is moved. None if it is excluded, or if the clock skips its time on that day.
+    pub fn starts_for(&self, instant: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+        let day = self.zone.local(instant).date();
+        if self.days.is_open(day) {
+            return vec![instant];
+        }
+        let Some(target) = self.days.target(day) else {
+            return Vec::new();
         };
-        let due: Vec<&CronPattern> = self.patterns.iter().filter(due).collect();
-        self.days
-            .sources(local.date())
-            .filter(|day| due.iter().any(|pattern| pattern.names_day(*day)))
-            .map(|day| (day, self.zone.earliest(day.and_time(local.time()))))
+        let due = |pattern: &&CronPattern| self.fires(pattern, instant);
+        let starts = self.patterns.iter().filter(due).flat_map(|pattern| {
+            let daily = pattern.on_every_day();
+            let times = self.wanted_at(pattern, instant);
+            let starts = times
+                .into_iter()
+                .flat_map(move |time| self.due_for(&daily, target.and_time(time)));
+            starts.collect::<Vec<_>>()
+        });
+        let starts: BTreeSet<DateTime<Utc>> = starts.collect();
+        starts.into_iter().collect()
+    }
+
+    /// The calendar and rule that make the day of `instant` a day off; none if it is a working day.
+    pub fn day_off(&self, instant: DateTime<Utc>) -> Option<String> {
+        let (calendar, off) = self.days.off(self.zone.local(instant).date())?;
+        Some(format!("{}: {off}", calendar.name()))
+    }
+
+    /// Whether what is due on the day of `instant` is excluded, and not moved either.
+    pub fn is_excluded_on(&self, instant: DateTime<Utc>) -> bool {
+        let day = self.zone.local(instant).date();
+        self.days.why_off(day).is_some()
+    }
+
+    /// The freeze that holds at `instant`.
+    pub fn frozen_at(&self, instant: DateTime<Utc>) -> Option<&Freeze> {
+        self.days.freeze_at(instant)
+    }
+
+    fn fires(&self, pattern: &CronPattern, instant: DateTime<Utc>) -> bool {
+        pattern.last_until(&self.zone, instant) == Some(instant)
+    }
+
+    /// The wall times for which a pattern that would be due at `instant` on any day is due then: what the clock shows, and
+    /// what it skipped right before.
+    fn wanted_at(&self, pattern: &CronPattern, instant: DateTime<Utc>) -> Vec<NaiveTime> {
+        let daily = pattern.on_every_day();
+        let shown = self.zone.local(instant);
+        let Some(ClockNote::Shifted { wanted } | ClockNote::Merged { wanted }) =
+            daily.clock_note(&self.zone, instant)
+        else {
+            return vec![shown.time()];
+        };
+        // A clock that never changes shows the times as they are written.
+        let plain = Zone::utc();
+        let next = |time: &DateTime<Utc>| daily.next_after(&plain, *time);
+        std::iter::successors(next(&before(wanted.and_utc())), next)
+            .take_while(|time| *time <= shown.and_utc())
+            .map(|time| time.time())
             .collect()
+    }
+
+    /// The instants at which a pattern is due for this wall time: one; two if the clock shows it twice and the pattern
+    /// follows real time; none if the clock skips it for good.
+    fn due_for(&self, pattern: &CronPattern, wall: NaiveDateTime) -> Vec<DateTime<Utc>> {
+        let first = self.zone.earliest(wall);
+        if !self.fires(pattern, first)
+            || (!pattern.is_fixed_time() && self.zone.local(first) != wall)
+        {
+            return Vec::new();
+        }
+        match pattern.clock_note(&self.zone, first) {
+            Some(ClockNote::FirstPass { second }) => vec![first, second],
+            _ => vec![first],
+        }
     }
 }
 

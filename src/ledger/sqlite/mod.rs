@@ -654,7 +654,10 @@ mod tests {
             let seen = rows::marked_entries(conn)?;
             if daemon.is_none() {
                 let conn = connect(&path, Options::default()).unwrap();
-                conn.execute("INSERT INTO marks VALUES ('a', 0, '')", [])?;
+                conn.execute(
+                    "INSERT INTO marks (entry, until, schedule) VALUES ('a', 0, '')",
+                    [],
+                )?;
                 daemon = Some(conn);
             }
             Ok(seen)

@@ -58,14 +58,20 @@ where
 /// What is known of an entry.
 fn state(conn: &Connection, now: Timestamp, entry: &EntryName) -> Result<EntryState> {
     let mark = conn
-        .prepare_cached("SELECT until, schedule FROM marks WHERE entry = ?1")?
-        .query_row([entry.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare_cached("SELECT until, schedule, crossed FROM marks WHERE entry = ?1")?
+        .query_row([entry.as_str()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
         .optional()?;
-    let mut state = EntryState {
-        mark: mark.map(|(until, schedule)| Mark {
+    let mark = mark.map(|(until, schedule, crossed)| {
+        Ok::<_, RowError>(Mark {
             until: instant(until),
             schedule,
-        }),
+            crossed: instants(entry.as_str(), crossed)?.into_iter().collect(),
+        })
+    });
+    let mut state = EntryState {
+        mark: mark.transpose()?,
         last_success: last_success(conn, entry)?,
         ..EntryState::default()
     };
@@ -73,7 +79,8 @@ fn state(conn: &Connection, now: Timestamp, entry: &EntryName) -> Result<EntrySt
         "SELECT {COLUMNS} FROM {ALIVE} WHERE t.entry = ?1 AND t.alive = 1 ORDER BY t.due, t.id"
     );
     state.open = ticks(conn, &sql, &[&entry.as_str()])?;
-    let after = nanos(rule::decided_after(&state, now));
+    let decided_after = rule::decided_after(&state, now);
+    let after = nanos(decided_after);
     let mut statement = conn.prepare_cached(
         "SELECT due FROM ticks WHERE entry = ?1 AND due > ?2 AND origin = 'scheduled'",
     )?;
@@ -81,12 +88,13 @@ fn state(conn: &Connection, now: Timestamp, entry: &EntryName) -> Result<EntrySt
     state.decided = decided
         .map(|due| due.map(instant))
         .collect::<rusqlite::Result<_>>()?;
-    state.skips = coming_skips(conn, Some(entry), after)?
+    let skips_after = nanos(rule::skips_after(&state, decided_after));
+    state.skips = coming_skips(conn, Some(entry), skips_after)?
         .into_iter()
         .map(|(_, skip)| (skip.due, skip))
         .collect();
     if state.mark.as_ref().is_some_and(Mark::moves) {
-        state.recent = recent(conn, entry, after)?;
+        state.recent = recent(conn, entry, rule::recent_since(decided_after))?;
     }
     add_others(conn, entry, &mut state)?;
     Ok(state)
@@ -107,13 +115,12 @@ pub(super) fn last_success(conn: &Connection, entry: &EntryName) -> Result<Optio
     Ok(found)
 }
 
-/// What was decided in the last days up to `until`, also by the instants that the rows stand for.
-fn recent(conn: &Connection, entry: &EntryName, until: i64) -> Result<BTreeSet<Timestamp>> {
-    let since = nanos(rule::recent_since(instant(until)));
+/// What was decided of what was due since then, also by the instants that the rows stand for.
+fn recent(conn: &Connection, entry: &EntryName, since: Timestamp) -> Result<BTreeSet<Timestamp>> {
     let mut statement = conn.prepare_cached(
-        "SELECT due, moved_from FROM ticks WHERE entry = ?1 AND due BETWEEN ?2 AND ?3 AND origin = 'scheduled'",
+        "SELECT due, moved_from FROM ticks WHERE entry = ?1 AND due >= ?2 AND origin = 'scheduled'",
     )?;
-    let mut rows = statement.query(params![entry.as_str(), since, until])?;
+    let mut rows = statement.query(params![entry.as_str(), nanos(since)])?;
     let mut recent = BTreeSet::new();
     while let Some(row) = rows.next()? {
         recent.insert(instant(row.get(0)?));
@@ -231,10 +238,16 @@ fn store(conn: &Connection, now: Timestamp, entry: &EntryName, plan: &Plan) -> R
         MarkChange::Keep => {}
         MarkChange::Set(mark) => {
             conn.prepare_cached(
-                "INSERT INTO marks (entry, until, schedule) VALUES (?1, ?2, ?3) \
-                 ON CONFLICT (entry) DO UPDATE SET until = excluded.until, schedule = excluded.schedule",
+                "INSERT INTO marks (entry, until, schedule, crossed) VALUES (?1, ?2, ?3, ?4) \
+                 ON CONFLICT (entry) DO UPDATE SET until = excluded.until, schedule = excluded.schedule, \
+                 crossed = excluded.crossed",
             )?
-            .execute(params![entry.as_str(), nanos(mark.until), mark.schedule])?;
+            .execute(params![
+                entry.as_str(),
+                nanos(mark.until),
+                mark.schedule,
+                instants_text(&mark.crossed)?
+            ])?;
         }
         MarkChange::Clear => {
             conn.prepare_cached("DELETE FROM marks WHERE entry = ?1")?
@@ -347,7 +360,7 @@ fn open(conn: &Connection, tick: &Tick) -> Result<i64> {
             tick.request.pipeline_id,
             is_alive(tick),
             tick.holds_place(),
-            moved_from(tick)?,
+            instants_text(&tick.moved_from)?,
         ]);
     inserted.map_err(|error| match error.sqlite_extended_error_code() {
         // The index on (entry, due) says no: the same tick under another id.
@@ -388,9 +401,9 @@ fn update(conn: &Connection, seq: i64, tick: &Tick) -> Result<()> {
     Ok(())
 }
 
-/// The instants that it stands for, as they are stored.
-fn moved_from(tick: &Tick) -> Result<Option<String>> {
-    let instants: Vec<i64> = tick.moved_from.iter().copied().map(nanos).collect();
+/// Instants as they are stored; none if there are none.
+fn instants_text<'i>(instants: impl IntoIterator<Item = &'i Timestamp>) -> Result<Option<String>> {
+    let instants: Vec<i64> = instants.into_iter().copied().map(nanos).collect();
     let some = (!instants.is_empty()).then_some(&instants);
     some.map(json).transpose()
 }

@@ -138,6 +138,8 @@ CREATE INDEX ticks_at_pipeline ON ticks (pipeline_id, due);
 const VERSION_3: &str = "
 -- JSON, a list of instants; none if nothing was moved.
 ALTER TABLE ticks ADD COLUMN moved_from TEXT;
+-- JSON, a list of instants that were moved across the mark; none if there are none.
+ALTER TABLE marks ADD COLUMN crossed TEXT;
 
 CREATE TABLE skips (
     entry    TEXT NOT NULL,

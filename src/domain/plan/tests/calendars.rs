@@ -62,6 +62,8 @@ impl World {
                 let plan = settle(self.now, &self.state(), &id, attempt, started("r1"));
                 self.store(plan);
             }
+            // An answer says nothing of the next tick.
+            self.decide();
         }
         self.go_to(end)
     }
@@ -160,7 +162,16 @@ fn a_calendar_that_changes_does_not_start_again_what_ran_and_keeps_the_mark() {
         .decide();
     assert_eq!(world.mark, mark);
     world.wakes_until("2027-02-20T00:00:00Z");
-    assert_eq!(world.ticks.len(), 1, "{:?}", world.rows());
+    let not_again = |day: &str| {
+        format!("{day} 02:00 excluded: excluded: decided before a calendar moved it to this day")
+    };
+    assert_eq!(
+        world.rows(),
+        [
+            "06 02:00 started: run r1 started".to_owned(),
+            not_again("08")
+        ]
+    );
     // It was moved to Friday and ran; then Saturday becomes a working day.
     let mut world = World::at("2027-02-04T12:00:00Z");
     world.cron("0 2 6 * *");
@@ -173,10 +184,16 @@ fn a_calendar_that_changes_does_not_start_again_what_ran_and_keeps_the_mark() {
         .calendar(calendar(0, &[]), OnExcluded::Previous)
         .decide()
         .wakes_until("2027-02-20T00:00:00Z");
-    assert_eq!(world.ticks.len(), 1, "{:?}", world.rows());
+    assert_eq!(
+        world.rows(),
+        [
+            "05 02:00 started: run r1 started".to_owned(),
+            not_again("06")
+        ]
+    );
     // The next month it is due again.
     world.wakes_until("2027-03-06T02:00:00Z");
-    assert_eq!(world.ticks.len(), 2, "{:?}", world.rows());
+    assert_eq!(world.ticks.len(), 3, "{:?}", world.rows());
 }
 
 #[test]
@@ -347,5 +364,200 @@ fn a_moved_tick_that_cannot_be_made_is_refused_and_stays_decided_under_its_own_d
         )
         .decide()
         .wakes_until("2027-02-09T12:00:00Z");
-    assert_eq!(world.reasons(), ["refused"]);
+    assert_eq!(world.reasons(), ["refused", "excluded"]);
+}
+
+/// Berlin in spring 2027: on Sunday the 28th of March the clock skips 02:00 to 03:00.
+fn berlin() -> Arc<Zone> {
+    let change = crate::domain::zone::Change {
+        at: at("2027-03-28T01:00:00Z").timestamp(),
+        offset: 7200,
+    };
+    Arc::new(Zone::new("Europe/Berlin", 3600, vec![change]))
+}
+
+#[test]
+fn what_was_moved_onto_a_change_of_the_clock_does_not_run_again_under_its_own_day() {
+    let mut world = World::at("2027-03-26T00:00:00Z");
+    let schedule = Schedule::parse(&["30 2 29 3 *"], berlin()).unwrap();
+    world.entry.schedule = Some(schedule);
+    world
+        .calendar(
+            calendar(0, &[("2027-03-29", "2027-03-29")]),
+            OnExcluded::Previous,
+        )
+        .decide()
+        .wakes_until("2027-03-28T12:00:00Z");
+    assert_eq!(world.rows(), ["28 01:00 started: run r1 started"]);
+    // Monday the 29th, 02:30 summer time.
+    assert_eq!(world.ticks[0].moved_from, [at("2027-03-29T00:30:00Z")]);
+    world
+        .calendar(calendar(0, &[]), OnExcluded::Previous)
+        .decide()
+        .wakes_until("2027-03-30T00:00:00Z");
+    assert_eq!(world.reasons(), ["started", "excluded"]);
+}
+
+/// Due at noon every day, and at 02:00 on the 6th, a Saturday: so that the mark goes on in between.
+fn noon_and_the_sixth(calendar: Calendar, on_excluded: OnExcluded) -> World {
+    let mut world = World::at("2027-02-04T20:00:00Z");
+    let texts = ["0 12 1-5,7-31 * *", "0 2 6 * *"];
+    world.entry.schedule = Some(Schedule::parse(&texts, Arc::new(Zone::utc())).unwrap());
+    world.calendar(calendar, on_excluded).decide();
+    world
+}
+
+const SATURDAY_OFF: &[(&str, &str)] = &[("2027-02-06", "2027-02-06")];
+
+#[test]
+fn a_day_off_that_is_learned_after_the_day_before_it_ends_its_tick_as_missed() {
+    let mut world = noon_and_the_sixth(calendar(0, &[]), OnExcluded::Previous);
+    world.wakes_until("2027-02-05T18:00:00Z");
+    // Friday 02:00, to which it is moved now, has passed, and the mark as well.
+    world
+        .calendar(calendar(0, SATURDAY_OFF), OnExcluded::Previous)
+        .decide()
+        .wakes_until("2027-02-07T13:00:00Z");
+    let missed = "05 02:00 missed: missed, due by a calendar that changed after its time";
+    let noon = |day: &str| format!("{day} 12:00 started: run r1 started");
+    assert_eq!(world.rows(), [noon("05"), missed.to_owned(), noon("07")]);
+    assert_eq!(world.ticks[1].moved_from, [at("2027-02-06T02:00:00Z")]);
+    // Known in time: it ran on Friday.
+    let mut world = noon_and_the_sixth(calendar(0, SATURDAY_OFF), OnExcluded::Previous);
+    world.wakes_until("2027-02-07T13:00:00Z");
+    assert_eq!(world.reasons(), ["started"; 3]);
+    // Taken back in time: it runs on Saturday.
+    let mut world = noon_and_the_sixth(calendar(0, &[]), OnExcluded::Previous);
+    world.wakes_until("2027-02-05T18:00:00Z");
+    for holidays in [SATURDAY_OFF, &[]] {
+        world
+            .calendar(calendar(0, holidays), OnExcluded::Previous)
+            .decide();
+    }
+    world.wakes_until("2027-02-07T13:00:00Z");
+    assert_eq!(world.reasons(), ["started"; 3]);
+}
+
+#[test]
+fn a_day_off_that_is_known_when_an_entry_begins_takes_its_tick_with_it() {
+    // Friday evening: what was due this morning is none of its ticks.
+    let mut world = World::at("2027-02-05T20:00:00Z");
+    let texts = ["0 12 1-5,7-31 * *", "0 2 6 * *"];
+    world.entry.schedule = Some(Schedule::parse(&texts, Arc::new(Zone::utc())).unwrap());
+    world
+        .calendar(calendar(0, SATURDAY_OFF), OnExcluded::Previous)
+        .decide()
+        .wakes_until("2027-02-07T13:00:00Z");
+    assert_eq!(world.rows(), ["07 12:00 started: run r1 started"]);
+}
+
+#[test]
+fn a_day_off_that_becomes_a_working_day_after_its_time_lets_its_tick_be_late_or_missed() {
+    let saturday = at("2027-02-06T14:00:00Z");
+    for (deadline_hours, reason) in [(6, "missed"), (48, "started")] {
+        let mut world = World::at("2027-02-05T20:00:00Z");
+        world.entry.deadline = Duration::from_secs(deadline_hours * 3600);
+        let texts = ["0 12 1-5,7-31 * *", "0 14 6 * *"];
+        world.entry.schedule = Some(Schedule::parse(&texts, Arc::new(Zone::utc())).unwrap());
+        // Saturday is moved to Sunday 14:00, and the mark passes it at Sunday noon.
+        world
+            .calendar(calendar(0, SATURDAY_OFF), OnExcluded::Next)
+            .decide()
+            .wakes_until("2027-02-07T13:00:00Z");
+        assert_eq!(world.mark.as_ref().unwrap().crossed, [saturday].into());
+        let mut stays = world.ticks.len();
+        world
+            .calendar(calendar(0, &[]), OnExcluded::Next)
+            .decide()
+            .wakes_until("2027-02-08T13:00:00Z");
+        assert_eq!(world.reasons().split_off(stays), [reason, "started"]);
+        assert_eq!(world.ticks[stays].due, saturday);
+        assert_eq!(world.mark.as_ref().unwrap().crossed, BTreeSet::new());
+        // As long as it stays a day off nothing is late.
+        stays += 2;
+        world
+            .calendar(calendar(0, SATURDAY_OFF), OnExcluded::Next)
+            .decide()
+            .wakes_until("2027-02-09T13:00:00Z");
+        assert_eq!(world.reasons().split_off(stays), ["started"]);
+    }
+}
+
+#[test]
+fn a_clock_that_was_ahead_leaves_a_moved_tick_decided() {
+    let mut world = World::at("2027-02-04T20:00:00Z");
+    world.cron("0 2 6 * *");
+    world
+        .calendar(calendar(WEEKEND, &[]), OnExcluded::Next)
+        .decide()
+        .wakes_until("2027-02-08T02:00:30Z");
+    assert_eq!(world.reasons(), ["started"]);
+    // It is Friday still, and Saturday becomes a working day.
+    world.go_to("2027-02-05T12:00:00Z");
+    world
+        .calendar(calendar(0, &[]), OnExcluded::Next)
+        .decide()
+        .wakes_until("2027-02-09T00:00:00Z");
+    assert_eq!(world.reasons(), ["started", "excluded"]);
+}
+
+#[test]
+fn a_clock_that_was_a_year_behind_does_not_hide_what_was_decided() {
+    let mut world = World::at("2027-02-04T20:00:00Z");
+    world.cron("0 2 6 * *");
+    world
+        .calendar(calendar(0, &[]), OnExcluded::Next)
+        .decide()
+        .wakes_until("2027-02-06T12:00:00Z");
+    assert_eq!(world.reasons(), ["started"]);
+    // The mark comes back to that year, and Saturday is moved to Monday.
+    world.go_to("2026-02-08T12:00:00Z");
+    assert_eq!(world.mark.as_ref().unwrap().until, world.now);
+    world
+        .calendar(calendar(WEEKEND, &[]), OnExcluded::Next)
+        .go_to("2027-02-08T02:00:10Z");
+    let reasons = world.reasons();
+    assert_eq!(
+        reasons,
+        ["started", "excluded", "missed"],
+        "{:?}",
+        world.rows()
+    );
+    assert!(world.sent.is_empty());
+}
+
+#[test]
+fn a_mark_goes_along_when_a_calendar_moves_the_tick() {
+    let skip = |due: &str| Skip {
+        due: at(due),
+        by: "ada".to_owned(),
+        asked_at: at("2027-02-04T11:00:00Z"),
+        reason: String::new(),
+    };
+    let skipped = "excluded: skip asked by ada at 2027-02-04T11:00:00Z";
+    for (before, after, on_excluded, day) in [
+        // Marked on Saturday, moved to Monday; and back.
+        (0, WEEKEND, OnExcluded::Next, "08"),
+        (WEEKEND, 0, OnExcluded::Next, "06"),
+        (0, WEEKEND, OnExcluded::Previous, "05"),
+    ] {
+        let mut world = World::at("2027-02-04T12:00:00Z");
+        world.cron("0 2 6 * *");
+        world.calendar(calendar(before, &[]), on_excluded).decide();
+        world.skips = vec![skip("2027-02-06T02:00:00Z")];
+        world
+            .calendar(calendar(after, &[]), on_excluded)
+            .decide()
+            .wakes_until("2027-02-20T00:00:00Z");
+        assert_eq!(world.rows(), [format!("{day} 02:00 excluded: {skipped}")]);
+    }
+    // It is not the mark of what is due there anyway.
+    let mut world = World::at("2027-02-04T12:00:00Z");
+    world.cron("0 2 6,8 * *");
+    world.skips = vec![skip("2027-02-06T02:00:00Z")];
+    world
+        .calendar(calendar(WEEKEND, &[]), OnExcluded::Next)
+        .decide()
+        .wakes_until("2027-02-20T00:00:00Z");
+    assert_eq!(world.rows(), ["08 02:00 started: run r1 started"]);
 }

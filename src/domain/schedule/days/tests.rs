@@ -369,9 +369,122 @@ fn the_quick_search_finds_what_a_walk_finds() {
             let moved = quick.stands_for(*start);
             let own = plain.last_until(*start) == Some(*start);
             assert!(own || !moved.is_empty(), "{case}: {start}");
-            for (_, named) in moved {
+            for (day, named) in moved {
                 assert_eq!(plain.last_until(named), Some(named), "{case}: {start}");
+                assert_eq!(plain.zone.local(named).date(), day, "{case}: {start}");
+                let starts = quick.starts_for(named);
+                assert!(starts.contains(start), "{case}: {start}, {named}");
             }
+        }
+    }
+}
+
+/// Berlin in spring, where the clock skips 02:00 to 03:00 on Sunday the 28th, and in autumn, where it shows that hour twice
+/// on Sunday the 31st of October.
+fn berlin() -> Arc<Zone> {
+    let change = |at_: &str, offset| Change {
+        at: at(at_).timestamp(),
+        offset,
+    };
+    let changes = vec![
+        change("2027-03-28T01:00:00Z", 7200),
+        change("2027-10-31T01:00:00Z", 3600),
+    ];
+    Arc::new(Zone::new("Europe/Berlin", 3600, changes))
+}
+
+#[test]
+fn what_is_moved_across_a_change_of_the_clock_stands_for_the_instant_that_was_named() {
+    let (spring, autumn) = ("2027-03-28", "2027-10-31");
+    for (pattern, off, on_excluded, expected) in [
+        // Onto the day that skips its time: it runs at 03:00 summer time, and stands for 02:30.
+        (
+            "30 2 27 3 *",
+            "2027-03-27",
+            OnExcluded::Next,
+            vec![("2027-03-28T01:00:00Z", vec!["2027-03-27T01:30:00Z"])],
+        ),
+        // Three times become one start.
+        (
+            "0,30 2,3 27 3 *",
+            "2027-03-27",
+            OnExcluded::Next,
+            vec![
+                (
+                    "2027-03-28T01:00:00Z",
+                    vec![
+                        "2027-03-27T01:00:00Z",
+                        "2027-03-27T01:30:00Z",
+                        "2027-03-27T02:00:00Z",
+                    ],
+                ),
+                ("2027-03-28T01:30:00Z", vec!["2027-03-27T02:30:00Z"]),
+            ],
+        ),
+        // Away from it: what was due at 03:00 for 02:30 is due at 02:30.
+        (
+            "30 2 28 3 *",
+            spring,
+            OnExcluded::Previous,
+            vec![("2027-03-27T01:30:00Z", vec!["2027-03-28T01:00:00Z"])],
+        ),
+        // A pattern that follows real time is not due in a skipped hour, nor moved into one.
+        ("*/30 2 27 3 *", "2027-03-27", OnExcluded::Next, vec![]),
+        // In an hour that comes twice a fixed time is due in the first pass.
+        (
+            "30 2 30 10 *",
+            "2027-10-30",
+            OnExcluded::Next,
+            vec![("2027-10-31T00:30:00Z", vec!["2027-10-30T00:30:00Z"])],
+        ),
+        (
+            "*/60 2 30 10 *",
+            "2027-10-30",
+            OnExcluded::Next,
+            vec![
+                ("2027-10-31T00:00:00Z", vec!["2027-10-30T00:00:00Z"]),
+                ("2027-10-31T01:00:00Z", vec!["2027-10-30T00:00:00Z"]),
+            ],
+        ),
+        (
+            "*/60 2 31 10 *",
+            autumn,
+            OnExcluded::Previous,
+            vec![(
+                "2027-10-30T00:00:00Z",
+                vec!["2027-10-31T00:00:00Z", "2027-10-31T01:00:00Z"],
+            )],
+        ),
+    ] {
+        let parts = CalendarParts {
+            holidays: vec![span(off, off)],
+            ..CalendarParts::default()
+        };
+        let days = Days {
+            only_on: [Arc::new(Calendar::new("c", parts))].into(),
+            on_excluded,
+            ..Days::default()
+        };
+        let plain = Schedule::parse(&[pattern], berlin()).unwrap();
+        let schedule = plain.clone().with_days(days);
+        let (after, until) = (at("2027-03-01T00:00:00Z"), at("2027-12-01T00:00:00Z"));
+        let found: Vec<_> = schedule
+            .between(after, until)
+            .map(|start| {
+                let moved = schedule.stands_for(start).into_iter();
+                (start, moved.map(|(_, named)| named).collect::<Vec<_>>())
+            })
+            .collect();
+        let expected: Vec<_> = expected
+            .into_iter()
+            .map(|(start, named)| (at(start), named.into_iter().map(at).collect::<Vec<_>>()))
+            .collect();
+        assert_eq!(found, expected, "{pattern} {on_excluded:?}");
+        // Back again: each instant knows its starts, and no others.
+        for named in plain.between(after, until) {
+            let of = |(start, all): &(_, Vec<_>)| all.contains(&named).then_some(*start);
+            let starts: Vec<_> = found.iter().filter_map(of).collect();
+            assert_eq!(schedule.starts_for(named), starts, "{pattern} {named}");
         }
     }
 }
