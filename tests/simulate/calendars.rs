@@ -335,7 +335,7 @@ impl Almanac {
         let versions = self.inner.lock().unwrap().versions.clone();
         let old = versions
             .iter()
-            .rposition(|(since, _)| *since <= from)
+            .rposition(|(since, _)| *since < from)
             .unwrap();
         // What was in force in that time.
         let schedules: Vec<Schedule> = versions[old..]
