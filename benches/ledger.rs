@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -208,7 +208,7 @@ fn entries() -> HashMap<EntryName, Entry> {
         enabled: true,
         not_before: None,
         not_after: None,
-        labels: BTreeSet::new(),
+        labels: Arc::default(),
         templates: None,
     };
     names(300)

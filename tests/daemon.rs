@@ -282,7 +282,7 @@ fn entry(name: &str, cron: &str) -> Entry {
         enabled: true,
         not_before: None,
         not_after: None,
-        labels: BTreeSet::new(),
+        labels: Arc::default(),
         templates: None,
     }
 }

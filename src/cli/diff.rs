@@ -470,7 +470,7 @@ fn of_entry(entry: &Entry) -> Said {
     said.set("enabled", entry.enabled);
     said.set("not_before", time(entry.not_before));
     said.set("not_after", time(entry.not_after));
-    said.set("labels", &entry.labels);
+    said.set("labels", &*entry.labels);
     said
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each reader reports what is wrong and then gives `None`: the caller goes on, so that one run finds everything.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use super::text::{self, Wrong};
 use super::tree::{Mapping, Pair, Shape, Value};
 use super::zones;
 use crate::domain::request::SecretRef;
+use crate::domain::template::{self, Samples};
 use crate::domain::zone::Zone;
 
 /// Names, addresses and paths are no longer.
@@ -48,6 +49,9 @@ pub(super) struct KeySet {
     pub(super) advice: &'static [(&'static str, &'static str)],
 }
 
+/// The labels of an entry.
+pub(super) type Labels = Arc<BTreeSet<String>>;
+
 /// The state of a check.
 #[derive(Debug)]
 pub(super) struct Check<'a> {
@@ -69,6 +73,12 @@ pub(super) struct Check<'a> {
     pub(super) clock: ClockChanges,
     /// The known keys of the last mapping that have no value, which counts as absent.
     pub(super) empty: Vec<(&'static str, At)>,
+    /// What templates were found to make.
+    pub(super) samples: Samples,
+    /// The zones of templates, by that of the entry and those that they name.
+    pub(super) template_zones: HashMap<(String, BTreeSet<String>), Arc<template::Zones>>,
+    /// The labels that were read, which entries share.
+    pub(super) labels: HashSet<Labels>,
     zones: HashMap<String, Option<Arc<Zone>>>,
     utc: Arc<Zone>,
 }
@@ -86,6 +96,9 @@ impl<'a> Check<'a> {
             online: None,
             empty: Vec::new(),
             clock: ClockChanges::default(),
+            samples: Samples::default(),
+            template_zones: HashMap::new(),
+            labels: HashSet::new(),
             zones: HashMap::new(),
             utc: Arc::new(Zone::utc()),
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::calendars;
-use super::check::{Check, Given, KeySet};
+use super::check::{Check, Given, KeySet, Labels};
 use super::excerpt::quoted;
 use super::online;
 use super::problem::{At, Finding, Kind};
@@ -181,7 +181,7 @@ pub(super) struct Keys<'t> {
     pub(super) enabled: Option<Given<bool>>,
     pub(super) not_before: Option<Given<Bound>>,
     pub(super) not_after: Option<Given<Bound>>,
-    pub(super) labels: Option<Given<BTreeSet<String>>>,
+    pub(super) labels: Option<Given<Labels>>,
     pub(super) allow_subminute: Option<Given<bool>>,
     /// Where `matrix` stands, which is worked out before.
     pub(super) matrix: Option<At>,
@@ -559,7 +559,7 @@ pub fn zone_prefix(text: &str) -> Option<ZonePrefix<'_>> {
     })
 }
 
-fn labels(check: &mut Check<'_>, value: Value<'_>) -> Option<BTreeSet<String>> {
+fn labels(check: &mut Check<'_>, value: Value<'_>) -> Option<Labels> {
     let texts = check.texts(value, "labels")?;
     if texts.len() > LABELS_MAX {
         let message = format!(
@@ -582,6 +582,14 @@ fn labels(check: &mut Check<'_>, value: Value<'_>) -> Option<BTreeSet<String>> {
             check.report(Finding::error(Kind::Value, item.at(), message).help(help));
         }
     }
-    (errors == check.findings.errors())
-        .then(|| texts.iter().map(|(text, _)| (*text).to_owned()).collect())
+    if errors != check.findings.errors() {
+        return None;
+    }
+    let labels: BTreeSet<String> = texts.iter().map(|(text, _)| (*text).to_owned()).collect();
+    if let Some(labels) = check.labels.get(&labels) {
+        return Some(Arc::clone(labels));
+    }
+    let labels = Arc::new(labels);
+    check.labels.insert(Arc::clone(&labels));
+    Some(labels)
 }

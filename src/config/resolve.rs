@@ -1,6 +1,6 @@
 //! From the keys of an entry and its defaults to a checked entry: what is missing, and what keys say together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 
 use super::Account;
 use super::calendars::{self, Calendars};
-use super::check::{Check, Given, TEXT_BYTES, listed};
+use super::check::{Check, Given, Labels, TEXT_BYTES, listed};
 use super::entry::{Cron, Keys, overlap_word, report_pattern};
 use super::excerpt::quoted;
 use super::online;
@@ -142,9 +142,8 @@ impl<'l, 't> Layers<'l, 't> {
         let policy = self.policy(check, settle);
         let days = self.days(check, calendars);
         let manner = self.manner(check);
-        let templates = request.as_ref().map(template::templates);
-        let templates = match (templates, self.zone(check)) {
-            (Ok(templates), Ok(zone)) => super::template::zones(check, &templates, zone),
+        let templates = match (&request, self.zone(check)) {
+            (Ok(request), Ok(zone)) => super::template::zones(check, request, zone),
             _ => None,
         };
         let entry = (|| {
@@ -263,10 +262,13 @@ impl<'l, 't> Layers<'l, 't> {
         let name = quoted(self.name.as_str());
         let now = check.world.now;
         let from = entry.not_before.map_or(now, |begin| begin.max(now));
-        let why = schedule
-            .exclusions(from, calendars::coming_year(from))
-            .last()
-            .map_or_else(String::new, |last| format!(" ({})", last.why));
+        // A year is looked through day by day, so only for those that are told of it.
+        let why = || {
+            schedule
+                .exclusions(from, calendars::coming_year(from))
+                .last()
+                .map_or_else(String::new, |last| format!(" ({})", last.why))
+        };
         let end = entry.not_after;
         match schedule.next_after(from) {
             // Its window is over, or has no tick either way, which is told elsewhere.
@@ -274,14 +276,16 @@ impl<'l, 't> Layers<'l, 't> {
                 .is_some_and(|end| schedule.named_after(from).is_none_or(|named| named > end)) => {}
             Some(next) if end.is_some_and(|end| next > end) => {
                 let message = format!(
-                    "calendars and freezes leave the entry {name} nothing within its window{why}"
+                    "calendars and freezes leave the entry {name} nothing within its window{}",
+                    why()
                 );
                 let help = "move `not_before` or `not_after`, or change the calendar";
                 check.report(Finding::warning(Kind::Idle, at, message).help(help));
             }
             Some(next) if next > calendars::coming_year(from) => {
                 let message = format!(
-                    "calendars and freezes leave the entry {name} nothing in the coming year{why}; it is next due {}",
+                    "calendars and freezes leave the entry {name} nothing in the coming year{}; it is next due {}",
+                    why(),
                     next.format("%Y-%m-%d")
                 );
                 let help = "look whether the pattern and the calendar fit each other";
@@ -289,8 +293,10 @@ impl<'l, 't> Layers<'l, 't> {
             }
             Some(_) => {}
             None => {
-                let message =
-                    format!("the entry {name} is never due: calendars leave it nothing{why}");
+                let message = format!(
+                    "the entry {name} is never due: calendars leave it nothing{}",
+                    why()
+                );
                 let help = "look whether the pattern and the calendar fit each other; `enabled: false` switches it off";
                 check.report(Finding::error(Kind::Idle, at, message).help(help));
                 return Err(Refused);
@@ -363,10 +369,7 @@ impl<'l, 't> Layers<'l, 't> {
         })
     }
 
-    fn manner(
-        &self,
-        check: &mut Check<'_>,
-    ) -> Result<(CatchUp, u32, bool, BTreeSet<String>), Refused> {
+    fn manner(&self, check: &mut Check<'_>) -> Result<(CatchUp, u32, bool, Labels), Refused> {
         let catch_up = self.value(|keys| &keys.catch_up);
         let catch_up_max = self.value(|keys| &keys.catch_up_max);
         let enabled = self.value(|keys| &keys.enabled);

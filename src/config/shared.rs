@@ -19,15 +19,14 @@ pub(super) fn warn(
     entries: &BTreeMap<EntryName, Arc<Entry>>,
     names: &BTreeMap<&str, At>,
 ) {
-    let mut pipelines: BTreeMap<(&str, &str), Vec<&Entry>> = BTreeMap::new();
-    for entry in entries.values().filter(|entry| entry.enabled) {
-        let of = &entry.request;
-        pipelines
-            .entry((&of.project_id, &of.pipeline_id))
-            .or_default()
-            .push(entry);
+    fn pipeline(entry: &Entry) -> (&str, &str) {
+        (&entry.request.project_id, &entry.request.pipeline_id)
     }
-    for sharing in pipelines.values() {
+    let enabled = entries.values().filter(|entry| entry.enabled);
+    let mut enabled: Vec<&Entry> = enabled.map(Arc::as_ref).collect();
+    // Those of one pipeline stay in the order of their names.
+    enabled.sort_by_key(|entry| pipeline(entry));
+    for sharing in enabled.chunk_by(|one, other| pipeline(one) == pipeline(other)) {
         let (careless, careful): (Vec<&Entry>, Vec<&Entry>) = sharing
             .iter()
             .partition(|entry| entry.policy.overlap == Overlap::Allow);

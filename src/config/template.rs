@@ -11,16 +11,19 @@ use super::excerpt::quoted;
 use super::problem::{At, Finding, Kind};
 use super::text::{self, Wrong};
 use super::tree::Value;
-use crate::domain::plan::{Occasion, previous_tick, request_for};
+use crate::domain::plan::previous_tick;
 use crate::domain::template::{
-    self, Facts, Field, LastSuccess, RENDERED_BYTES_MAX, Zones, is_template,
+    self, Facts, Field, RENDERED_BYTES_MAX, Sample, Zones, is_template, sample_success,
 };
 use crate::domain::zone::Zone;
-use crate::domain::{Entry, Origin, TickId, Timestamp, rfc3339};
+use crate::domain::{Entry, Origin, RunRequest, TickId, Timestamp, description_chars_max, rfc3339};
 
 /// Checks a text that may be a template.
 pub(super) fn check(check: &mut Check<'_>, value: Value<'_>, text: &str) -> Option<()> {
     if !is_template(text) && !text.contains("{%") {
+        return Some(());
+    }
+    if check.samples.knows(text) {
         return Some(());
     }
     let wrong = match template::check(text) {
@@ -43,8 +46,11 @@ pub(super) fn check(check: &mut Check<'_>, value: Value<'_>, text: &str) -> Opti
             }
             let own = check.utc();
             match sample(text, check.world.now, Zones { own, named }) {
-                None => return Some(()),
-                Some(wrong) => wrong,
+                Ok(bytes_max) => {
+                    check.samples.learn(text, bytes_max);
+                    return Some(());
+                }
+                Err(wrong) => wrong,
             }
         }
         Err(wrong) => wrong,
@@ -62,8 +68,8 @@ pub(super) fn check(check: &mut Check<'_>, value: Value<'_>, text: &str) -> Opti
     None
 }
 
-/// Renders a template for a tick that stands for all, and says what is wrong.
-fn sample(text: &str, due: Timestamp, zones: Zones) -> Option<template::Wrong> {
+/// Renders a template for a tick that stands for all, and says what is wrong, or how many bytes it makes at most.
+fn sample(text: &str, due: Timestamp, zones: Zones) -> Result<usize, template::Wrong> {
     let labels = BTreeSet::from(["label".to_owned()]);
     let zones = Arc::new(zones);
     let id = format!("entry@{}", rfc3339(due));
@@ -87,55 +93,51 @@ fn sample(text: &str, due: Timestamp, zones: Zones) -> Option<template::Wrong> {
         origin: Origin::Manual.name(),
         ..with
     };
-    if let Err(wrong) = template::render(text, &with) {
-        return Some(wrong);
-    }
-    let of = |what: &str, facts: &Facts<'_>| {
-        let wrong = template::render(text, facts).err()?;
-        Some(template::Wrong {
+    let made = template::render(text, &with)?.len();
+    let of = |what: &str, facts: &Facts<'_>| match template::render(text, facts) {
+        Ok(made) => Ok(made.len()),
+        Err(wrong) => Err(template::Wrong {
             message: format!("{what}: {}", wrong.message),
             ..wrong
-        })
+        }),
     };
-    of("for a tick by hand", &by_hand).or_else(|| {
-        of(
-            "for a tick before which nothing was due and nothing succeeded",
-            &without,
-        )
-    })
-}
-
-fn sample_success(due: Timestamp) -> LastSuccess {
-    LastSuccess {
-        due,
-        run_id: "0123456789abcdef0123456789abcdef".to_owned(),
-        number: Some(1),
-    }
+    let made = made.max(of("for a tick by hand", &by_hand)?);
+    let what = "for a tick before which nothing was due and nothing succeeded";
+    Ok(made.max(of(what, &without)?))
 }
 
 /// The zones that the templates of a request name, if it has templates.
 pub(super) fn zones(
     check: &mut Check<'_>,
-    templates: &[String],
+    request: &RunRequest,
     own: Arc<Zone>,
 ) -> Option<Arc<Zones>> {
-    if templates.is_empty() {
+    let mut names = BTreeSet::new();
+    let mut has_templates = false;
+    for (_, text) in template::templates(request) {
+        has_templates = true;
+        if let Some(known) = check.samples.zones(text) {
+            names.extend(known.into_iter().map(str::to_owned));
+        } else if let Ok(checked) = template::check(text) {
+            names.extend(checked.zones.into_iter().map(|(name, _)| name));
+        }
+    }
+    if !has_templates {
         return None;
     }
-    let checked = templates
-        .iter()
-        .filter_map(|text| template::check(text).ok());
-    let names: BTreeSet<String> = (checked.flat_map(|checked| checked.zones))
-        .map(|(name, _)| name)
-        .collect();
-    let named = names.into_iter().filter_map(|name| {
-        let zone = check.known_zone(&name)?;
-        Some((name, zone))
+    // Entries by the hundred thousand have the same.
+    let key = (own.name().to_owned(), names);
+    if let Some(zones) = check.template_zones.get(&key) {
+        return Some(Arc::clone(zones));
+    }
+    let named = key.1.iter().filter_map(|name| {
+        let zone = check.known_zone(name)?;
+        Some((name.clone(), zone))
     });
-    Some(Arc::new(Zones {
-        own,
-        named: named.collect(),
-    }))
+    let named = named.collect();
+    let zones = Arc::new(Zones { own, named });
+    check.template_zones.insert(key, Arc::clone(&zones));
+    Some(zones)
 }
 
 /// Makes the request of a complete entry for sample ticks. What is wrong is reported where `at` says the field stands.
@@ -144,24 +146,26 @@ pub(super) fn check_entry(
     entry: &Entry,
     at: impl Fn(&Field) -> At,
 ) -> Option<()> {
-    if entry.templates.is_none() {
+    let Some(zones) = &entry.templates else {
         return Some(());
-    }
+    };
     let now = check.world.now;
     let next = (entry.schedule.as_ref()).and_then(|schedule| schedule.next_after(now));
     let due = next.unwrap_or(now);
     // The longest id, as for a description without templates.
     let id = TickId::manual(&entry.name, due, "xxxx");
-    let success = sample_success(due);
-    for (origin, has_past) in [(Origin::Scheduled, true), (Origin::Manual, false)] {
-        let occasion = Occasion {
-            id: &id,
-            origin,
+    let previous = previous_tick(entry, due).unwrap_or(due);
+    for previous in [Some(previous), None] {
+        let sample = Sample {
+            entry: entry.name.as_str(),
+            labels: &entry.labels,
+            zones,
+            id: id.as_str(),
             due,
-            previous: has_past.then(|| previous_tick(entry, due).unwrap_or(due)),
-            last_success: has_past.then_some(&success),
+            previous,
         };
-        if let Err(unmade) = request_for(entry, &occasion, &[]) {
+        let room = description_chars_max(&id);
+        if let Err(unmade) = check.samples.measure(&entry.request, &sample, room) {
             let message = format!("{unmade}");
             let finding = Finding::error(Kind::Template, at(&unmade.field), message);
             check.report(finding.help(unmade.wrong.help));

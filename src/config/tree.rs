@@ -16,7 +16,7 @@ const MERGES_MAX: usize = 32;
 pub(super) struct Tree<'s> {
     pub(super) file: u32,
     pub(super) source: &'s str,
-    pub(super) nodes: Vec<Node>,
+    nodes: Vec<Kept>,
     /// Texts that do not stand in the file as they are meant: escapes, folded lines.
     pub(super) texts: Vec<Box<str>>,
     /// Whether the file could not be read to its end.
@@ -31,6 +31,64 @@ pub(super) struct Node {
     /// The index of the first node after this one and all it holds.
     pub(super) after: u32,
     pub(super) kind: NodeKind,
+}
+
+/// A node as it is kept, for there are millions.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    start: u32,
+    end: u32,
+    /// Which kind it is, in the upper eight bits, and below them a number: where a container ends, or what a text or an
+    /// alias refers to.
+    what: u32,
+}
+
+/// The bits of the number in [`Kept`], which is less than `yaml::VALUES_MAX`.
+const NUMBER_BITS: u32 = 24;
+const _: () = assert!(super::yaml::VALUES_MAX < 1 << NUMBER_BITS);
+
+impl Kept {
+    fn new(index: u32, node: Node) -> Self {
+        let (kind, number) = match node.kind {
+            NodeKind::Null => (0, node.after),
+            NodeKind::Plain => (1, node.after),
+            NodeKind::Exact => (2, node.after),
+            NodeKind::Quoted => (3, node.after),
+            NodeKind::List => (4, node.after),
+            NodeKind::Mapping => (5, node.after),
+            NodeKind::Refused => (6, node.after),
+            NodeKind::Text(text) => (7, text),
+            NodeKind::Alias(target) => (8, target),
+        };
+        debug_assert!(kind < 7 || node.after == index + 1);
+        Self {
+            start: node.start,
+            end: node.end,
+            what: kind << NUMBER_BITS | number & ((1 << NUMBER_BITS) - 1),
+        }
+    }
+
+    fn node(self, index: u32) -> Node {
+        let number = self.what & ((1 << NUMBER_BITS) - 1);
+        let next = index.saturating_add(1);
+        let (kind, after) = match self.what >> NUMBER_BITS {
+            0 => (NodeKind::Null, number),
+            1 => (NodeKind::Plain, number),
+            2 => (NodeKind::Exact, number),
+            3 => (NodeKind::Quoted, number),
+            4 => (NodeKind::List, number),
+            5 => (NodeKind::Mapping, number),
+            7 => (NodeKind::Text(number), next),
+            8 => (NodeKind::Alias(number), next),
+            _ => (NodeKind::Refused, number),
+        };
+        Node {
+            start: self.start,
+            end: self.end,
+            after,
+            kind,
+        }
+    }
 }
 
 /// What a node is.
@@ -106,12 +164,12 @@ pub(super) struct Pair<'t> {
 }
 
 impl<'s> Tree<'s> {
-    /// A tree without a value.
-    pub(super) fn new(file: u32, source: &'s str, nodes: Vec<Node>) -> Self {
+    /// A tree without a value, and with room for so many.
+    pub(super) fn new(file: u32, source: &'s str, room: usize) -> Self {
         Self {
             file,
             source,
-            nodes,
+            nodes: Vec::with_capacity(room),
             texts: Vec::new(),
             broken: false,
         }
@@ -121,7 +179,7 @@ impl<'s> Tree<'s> {
     pub(super) fn broken(file: u32, source: &'s str) -> Self {
         Self {
             broken: true,
-            ..Self::new(file, source, Vec::new())
+            ..Self::new(file, source, 0)
         }
     }
 
@@ -151,7 +209,27 @@ impl<'s> Tree<'s> {
             after: u32::MAX,
             kind: NodeKind::Refused,
         };
-        self.nodes.get(index as usize).copied().unwrap_or(NOTHING)
+        let kept = self.nodes.get(index as usize);
+        kept.map_or(NOTHING, |kept| kept.node(index))
+    }
+
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Adds a node after all others.
+    pub(super) fn push(&mut self, node: Node) {
+        self.nodes.push(Kept::new(self.len(), node));
+    }
+
+    /// Changes a node.
+    pub(super) fn change(&mut self, index: u32, change: impl FnOnce(&mut Node)) {
+        if let Some(kept) = self.nodes.get_mut(index as usize) {
+            let mut node = kept.node(index);
+            change(&mut node);
+            *kept = Kept::new(index, node);
+        }
     }
 
     pub(super) fn at(&self, node: Node) -> At {
@@ -274,7 +352,7 @@ impl<'t> Value<'t> {
     pub(super) fn scalars(self) -> impl Iterator<Item = Value<'t>> {
         let tree = self.tree;
         let end = tree.node(self.stands).after;
-        let within = self.stands..end.min(u32::try_from(tree.nodes.len()).unwrap_or(u32::MAX));
+        let within = self.stands..end.min(tree.len());
         let scalar = |kind| {
             matches!(
                 kind,

@@ -81,7 +81,7 @@ struct Stop;
 impl<'s, 'f> Builder<'s, 'f> {
     fn new(file: u32, source: &'s str, room: &'f mut u32, findings: &'f mut Findings) -> Self {
         // As much as a dense file needs, so that nodes are not copied about; untouched memory costs nothing.
-        let nodes = Vec::with_capacity((source.len() / 8 + 16).min(VALUES_MAX as usize));
+        let nodes = (source.len() / 8 + 16).min(VALUES_MAX as usize);
         Self {
             tree: Tree::new(file, source, nodes),
             stand_ins: None,
@@ -198,7 +198,7 @@ impl<'s, 'f> Builder<'s, 'f> {
 
     /// Adds a node, and counts it.
     fn push(&mut self, span: Span, kind: NodeKind) -> Result<u32, Stop> {
-        let index = u32::try_from(self.tree.nodes.len()).unwrap_or(u32::MAX);
+        let index = self.tree.len();
         let at = self.place(span);
         let node = Node {
             start: at.start,
@@ -207,7 +207,7 @@ impl<'s, 'f> Builder<'s, 'f> {
             kind,
         };
         self.spend(1, at)?;
-        self.tree.nodes.push(node);
+        self.tree.push(node);
         Ok(index)
     }
 
@@ -281,9 +281,7 @@ impl<'s, 'f> Builder<'s, 'f> {
             self.tree.texts.push(text.into());
             NodeKind::Text(u32::try_from(self.tree.texts.len() - 1).unwrap_or(u32::MAX))
         };
-        if let Some(node) = self.tree.nodes.get_mut(index as usize) {
-            node.kind = kind;
-        }
+        self.tree.change(index, |node| node.kind = kind);
     }
 
     /// The kind of a container, unless its tag makes it something else.
@@ -359,17 +357,17 @@ impl<'s, 'f> Builder<'s, 'f> {
             outer.values = outer.values.saturating_add(done.values - 1);
         }
         self.name(done.anchor, done.node, Some(done.values));
-        let after = u32::try_from(self.tree.nodes.len()).unwrap_or(u32::MAX);
+        let after = self.tree.len();
         // A block ends where its last value does; the parser says: where the next thing begins.
         let end = if done.flow {
             self.place(span).end
         } else {
-            self.tree.nodes.last().map_or(0, |last| last.end)
+            self.tree.node(after.saturating_sub(1)).end
         };
-        if let Some(node) = self.tree.nodes.get_mut(done.node as usize) {
+        self.tree.change(done.node, |node| {
             node.after = after;
             node.end = end.max(node.start);
-        }
+        });
         Some(done.node)
     }
 
@@ -466,8 +464,9 @@ impl<'s, 'f> Builder<'s, 'f> {
             self.findings.add(finding);
         }
         // What it is meant to be is no mapping, so it is not judged as one.
-        if is_template && let Some(node) = self.tree.nodes.get_mut(mapping as usize) {
-            node.kind = NodeKind::Refused;
+        if is_template {
+            self.tree
+                .change(mapping, |node| node.kind = NodeKind::Refused);
         }
     }
 }

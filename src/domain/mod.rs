@@ -191,8 +191,8 @@ pub struct Entry {
     pub not_before: Option<Timestamp>,
     /// No tick is due after this.
     pub not_after: Option<Timestamp>,
-    /// Words to find it by.
-    pub labels: BTreeSet<String>,
+    /// Words to find it by. Many entries share theirs.
+    pub labels: Arc<BTreeSet<String>>,
 }
 
 /// A tick's id: `ENTRY@DUE` for a scheduled one, `ENTRY@INSTANT+random` for a manual one, `ENTRY@DUE~INSTANT` for a row

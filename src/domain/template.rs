@@ -24,7 +24,10 @@ use super::zone::Zone;
 
 mod filters;
 mod moment;
+mod samples;
 mod scan;
+
+pub use samples::{Sample, Samples, sample_success};
 
 use moment::Moment;
 use scan::Piece;
@@ -184,11 +187,15 @@ pub fn fill(text: &str, matrix: &Matrix) -> Result<Option<String>, Wrong> {
             _ => made.push_str(standing),
         }
         if made.len() > RENDERED_BYTES_MAX {
-            let message = format!("it makes more than {RENDERED_BYTES_MAX} bytes");
-            return Err(Wrong::new(0..text.len(), message, "shorten it"));
+            return Err(too_long(text));
         }
     }
     Ok(is_filled.then_some(made))
+}
+
+fn too_long(text: &str) -> Wrong {
+    let message = format!("it makes more than {RENDERED_BYTES_MAX} bytes");
+    Wrong::new(0..text.len(), message, "shorten it")
 }
 
 /// Why a request could not be made.
@@ -276,25 +283,31 @@ pub fn rendered(request: &RunRequest, made: &RunRequest) -> Vec<(Field, String)>
         .collect()
 }
 
-/// The texts of a request that are templates.
-pub fn templates(request: &RunRequest) -> Vec<String> {
-    let is_one = |text: &Option<String>| text.as_deref().is_some_and(is_template);
-    let variables = request.variables.iter().flatten();
-    let builds = (request.sources.iter().flatten())
-        .filter_map(|source| source.params.as_ref()?.build_params.as_ref());
-    let none = !is_one(&request.description)
-        && !variables.clone().any(
-            |variable| matches!(&variable.value, VariableValue::Value(text) if is_template(text)),
-        )
-        && !builds
-            .clone()
-            .any(|build| is_one(&build.target_branch) || is_one(&build.tag));
-    if none {
-        return Vec::new();
+/// The texts of a request that are templates, in the order of `fields`.
+pub fn templates(request: &RunRequest) -> impl Iterator<Item = (Field, &str)> {
+    fn one(text: &Option<String>) -> Option<&str> {
+        text.as_deref().filter(|text| is_template(text))
     }
-    let mut request = request.clone();
-    let texts = fields(&mut request).map(|(_, text)| std::mem::take(text));
-    texts.filter(|text| is_template(text)).collect()
+    let description = one(&request.description).map(|text| (Field::Description, text));
+    let variables = request.variables.iter().flatten();
+    let variables = variables.filter_map(|variable| match &variable.value {
+        VariableValue::Value(text) if is_template(text) => {
+            Some((Field::Variable(variable.name.clone()), text.as_str()))
+        }
+        VariableValue::Value(_) | VariableValue::Secret(_) => None,
+    });
+    let sources = request.sources.iter().flatten().zip(1..);
+    let refs = sources.flat_map(move |(source, number)| {
+        let params = source.params.as_ref();
+        let build = params.and_then(|params| params.build_params.as_ref());
+        let branch = build.and_then(|build| one(&build.target_branch));
+        let tag = build.and_then(|build| one(&build.tag));
+        let branch = branch.map(|text| (Field::Branch(number), text));
+        branch
+            .into_iter()
+            .chain(tag.map(|text| (Field::Tag(number), text)))
+    });
+    description.into_iter().chain(variables).chain(refs)
 }
 
 /// The request with every template's text in its place. `description_chars_max` is how much room the marker leaves.
@@ -312,29 +325,38 @@ pub fn render_request(
         if !is_template(text) {
             continue;
         }
-        let whole = 0..text.len();
-        let rendered = match renderer.text(text) {
-            Ok(rendered) => rendered,
+        match fits(&field, text, renderer.text(text), description_chars_max) {
+            Ok(rendered) => *text = rendered,
             Err(wrong) => return Err(Unmade { field, wrong }),
-        };
-        let (max, is_ref) = match field {
-            Field::Description => (description_chars_max, false),
-            Field::Variable(_) => (VARIABLE_VALUE_CHARS_MAX, false),
-            Field::Branch(_) | Field::Tag(_) => (REF_CHARS_MAX, true),
-        };
-        let count = rendered.chars().count();
-        if count > max {
-            let message = format!("it makes {count} characters, and {max} are possible");
-            let help = "shorten it, such as with `| truncate(100)`";
-            let wrong = Wrong::new(whole, message, help);
-            return Err(Unmade { field, wrong });
         }
-        if is_ref && rendered.trim().is_empty() {
-            let message = "it makes an empty text, and a branch or tag has a name";
-            let wrong = Wrong::new(whole, message, "write a name beside it, or `| default(..)`");
-            return Err(Unmade { field, wrong });
-        }
-        *text = rendered;
+    }
+    Ok(made)
+}
+
+/// What a template made, if the service takes it in that place.
+fn fits(
+    field: &Field,
+    text: &str,
+    made: Result<String, Wrong>,
+    description_chars_max: usize,
+) -> Result<String, Wrong> {
+    let made = made?;
+    let (max, is_ref) = match field {
+        Field::Description => (description_chars_max, false),
+        Field::Variable(_) => (VARIABLE_VALUE_CHARS_MAX, false),
+        Field::Branch(_) | Field::Tag(_) => (REF_CHARS_MAX, true),
+    };
+    let whole = 0..text.len();
+    let count = made.chars().count();
+    if count > max {
+        let message = format!("it makes {count} characters, and {max} are possible");
+        let help = "shorten it, such as with `| truncate(100)`";
+        return Err(Wrong::new(whole, message, help));
+    }
+    if is_ref && made.trim().is_empty() {
+        let message = "it makes an empty text, and a branch or tag has a name";
+        let help = "write a name beside it, or `| default(..)`";
+        return Err(Wrong::new(whole, message, help));
     }
     Ok(made)
 }
@@ -445,8 +467,7 @@ impl<'m> Renderer<'m> {
                 }
             }
             if made.len() > RENDERED_BYTES_MAX {
-                let message = format!("it makes more than {RENDERED_BYTES_MAX} bytes");
-                return Err(Wrong::new(0..text.len(), message, "shorten it"));
+                return Err(too_long(text));
             }
         }
         Ok(made)

@@ -184,7 +184,7 @@ fn an_entry_without_more_has_the_defaults_of_the_table() {
     );
     assert!(entry.enabled);
     assert_eq!((entry.not_before, entry.not_after), (None, None));
-    assert_eq!(entry.labels, BTreeSet::new());
+    assert_eq!(*entry.labels, BTreeSet::new());
     let request = &entry.request;
     assert_eq!(request.project_id, "54f90b75fc1447b1b65e8d3a9f77923d");
     assert_eq!(request.pipeline_id, "e5460d1d403146a1935c2d4b68ef506c");
@@ -465,7 +465,7 @@ fn anchors_aliases_and_merge_keys_work() {
     );
     // The first of several wins, and the entry's own over all.
     assert_eq!(c.request.description.as_deref(), Some("first"));
-    assert_eq!(c.labels, BTreeSet::from(["x".to_owned()]));
+    assert_eq!(*c.labels, BTreeSet::from(["x".to_owned()]));
     assert_eq!(a.request.description, None);
 }
 

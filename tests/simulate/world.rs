@@ -1,6 +1,6 @@
 //! A world: made of a seed, lived through, and judged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -199,7 +199,7 @@ fn entry_of(
         enabled: true,
         not_before: None,
         not_after: None,
-        labels: BTreeSet::new(),
+        labels: Arc::default(),
         templates: None,
     }
 }

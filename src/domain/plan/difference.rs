@@ -311,7 +311,7 @@ mod tests {
                 enabled: true,
                 not_before: None,
                 not_after: None,
-                labels: BTreeSet::new(),
+                labels: Arc::default(),
                 templates: None,
             };
             BTreeMap::from([(name.clone(), Arc::new(entry))])
@@ -349,7 +349,7 @@ mod tests {
             enabled: true,
             not_before: None,
             not_after: None,
-            labels: BTreeSet::new(),
+            labels: Arc::default(),
         };
         change(&mut entry);
         entry

@@ -86,7 +86,7 @@ impl World {
                 enabled: true,
                 not_before: None,
                 not_after: None,
-                labels: BTreeSet::new(),
+                labels: Arc::default(),
                 templates: None,
             },
             mark: None,

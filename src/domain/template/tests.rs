@@ -476,7 +476,7 @@ fn a_request_is_made_from_its_templates_and_nothing_else_of_it_is_touched() {
         }]),
         ..RunRequest::default()
     };
-    assert_eq!(templates(&request).len(), 3);
+    assert_eq!(templates(&request).count(), 3);
     let made = render_request(&request, &world.facts(), 100).unwrap();
     assert_eq!(made.description.as_deref(), Some("of 2025-03-30"));
     let variables = made.variables.as_deref().unwrap();
@@ -495,7 +495,7 @@ fn a_request_is_made_from_its_templates_and_nothing_else_of_it_is_touched() {
         .unwrap();
     assert_eq!(build.target_branch.as_deref(), Some("rel/25.03"));
     assert_eq!(build.tag.as_deref(), Some("v"));
-    assert!(templates(&made).is_empty());
+    assert_eq!(templates(&made).count(), 0);
     let unmade = render_request(&request, &world.facts(), 12).unwrap_err();
     assert_eq!(
         unmade.to_string(),
