@@ -95,10 +95,13 @@ impl Rehearsal {
             project_id: "54f90b75fc1447b1b65e8d3a9f77923d".to_owned(),
             pipeline_id: "e5460d1d403146a1935c2d4b68ef506c".to_owned(),
             description: Some("nightly: 流水线".to_owned()),
-            variables: Some(vec![Variable {
-                name: "MODE".to_owned(),
-                value: VariableValue::Value("full".to_owned()),
-            }]),
+            variables: Some(
+                vec![Variable {
+                    name: "MODE".to_owned(),
+                    value: VariableValue::Value("full".to_owned()),
+                }]
+                .into(),
+            ),
             ..RunRequest::default()
         };
         let start = Start {

@@ -169,16 +169,19 @@ fn secret_variables_are_put_in_and_a_missing_one_is_named() {
     let run = RunRequest {
         project_id: "p".to_owned(),
         pipeline_id: "l".to_owned(),
-        variables: Some(vec![
-            Variable {
-                name: "MODE".to_owned(),
-                value: VariableValue::Value("full".to_owned()),
-            },
-            Variable {
-                name: "KEY".to_owned(),
-                value: VariableValue::Secret(at.clone()),
-            },
-        ]),
+        variables: Some(
+            vec![
+                Variable {
+                    name: "MODE".to_owned(),
+                    value: VariableValue::Value("full".to_owned()),
+                },
+                Variable {
+                    name: "KEY".to_owned(),
+                    value: VariableValue::Secret(at.clone()),
+                },
+            ]
+            .into(),
+        ),
         ..RunRequest::default()
     };
     let start = start(run, "");

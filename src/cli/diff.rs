@@ -439,7 +439,7 @@ fn of_entry(entry: &Entry) -> Said {
     said.set("pipeline_id", &request.pipeline_id);
     said.set("sources", &request.sources);
     said.set("description", &request.description);
-    for variable in request.variables.iter().flatten() {
+    for variable in request.variables.iter().flat_map(|list| list.iter()) {
         let key = format!("variables.{}", variable.name);
         match &variable.value {
             VariableValue::Value(value) => said.set(&key, value),

@@ -170,7 +170,9 @@ fn variables(request: &RunRequest, given: &[(String, String)]) -> anyhow::Result
         }
         variables.set_variable(name, &VariableValue::Value(value.clone()));
     }
-    Ok(variables.variables.unwrap_or_default())
+    Ok(variables
+        .variables
+        .map_or_else(Vec::new, |list| list.to_vec()))
 }
 
 /// The zone in which the entry is due.

@@ -305,7 +305,7 @@ struct NameValue<'a> {
 pub fn secret_variables(run: &RunRequest) -> impl Iterator<Item = (&str, &SecretRef)> {
     run.variables
         .iter()
-        .flatten()
+        .flat_map(|list| list.iter())
         .filter_map(|variable| match &variable.value {
             VariableValue::Secret(secret) => Some((variable.name.as_str(), secret)),
             VariableValue::Value(_) => None,

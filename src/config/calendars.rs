@@ -249,7 +249,7 @@ impl<'t> Calendars<'t> {
         name: &EntryName,
         labels: &BTreeSet<String>,
         zone: &Zone,
-    ) -> Box<[Freeze]> {
+    ) -> Vec<Freeze> {
         let is_one = |(word, _): &(&str, At)| labels.contains(*word) || *word == name.as_str();
         let holds = |rule: &&FreezeRule<'_>| {
             let meant = rule.labels.as_ref();
@@ -261,7 +261,9 @@ impl<'t> Calendars<'t> {
             until: text::last_instant(rule.until, zone),
             why: rule.why.clone(),
         };
-        self.freezes.iter().filter(holds).map(freeze).collect()
+        let mut freezes: Vec<Freeze> = self.freezes.iter().filter(holds).map(freeze).collect();
+        freezes.sort_by_key(|freeze| freeze.from);
+        freezes
     }
 
     /// Warns of calendars that nobody uses or that have run out, and of freezes that freeze nothing.
@@ -431,7 +433,7 @@ fn span(text: &str) -> Result<Span, Wrong> {
             help,
         )),
         Err(wrong) => Err(Wrong {
-            message: match wrong.message.contains("neither") {
+            message: match wrong.message.contains("an instant") {
                 true => format!("{} is not a day", quoted(text)),
                 false => wrong.message,
             },

@@ -2,7 +2,7 @@
 //!
 //! Each reader reports what is wrong and then gives `None`: the caller goes on, so that one run finds everything.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use super::clock::ClockChanges;
 use super::excerpt::quoted;
 use super::online::Online;
 use super::problem::{At, Finding, Findings, Kind};
+use super::same::Same;
 use super::text::{self, Wrong};
 use super::tree::{Mapping, Pair, Shape, Value};
 use super::zones;
@@ -77,8 +78,8 @@ pub(super) struct Check<'a> {
     pub(super) samples: Samples,
     /// The zones of templates, by that of the entry and those that they name.
     pub(super) template_zones: HashMap<(String, BTreeSet<String>), Arc<template::Zones>>,
-    /// The labels that were read, which entries share.
-    pub(super) labels: HashSet<Labels>,
+    /// What entries share.
+    pub(super) same: Same,
     zones: HashMap<String, Option<Arc<Zone>>>,
     utc: Arc<Zone>,
 }
@@ -98,7 +99,7 @@ impl<'a> Check<'a> {
             clock: ClockChanges::default(),
             samples: Samples::default(),
             template_zones: HashMap::new(),
-            labels: HashSet::new(),
+            same: Same::default(),
             zones: HashMap::new(),
             utc: Arc::new(Zone::utc()),
         }

@@ -161,10 +161,10 @@ pub(super) struct Keys<'t> {
     pub(super) account: Option<Given<&'t str>>,
     pub(super) project_id: Option<Given<&'t str>>,
     pub(super) pipeline_id: Option<Given<&'t str>>,
-    pub(super) sources: Option<Given<Vec<Source>>>,
-    pub(super) variables: Option<Given<Vec<Variable>>>,
-    pub(super) choose_stages: Option<Given<Vec<String>>>,
-    pub(super) choose_jobs: Option<Given<Vec<String>>>,
+    pub(super) sources: Option<Given<Arc<[Source]>>>,
+    pub(super) variables: Option<Given<Arc<[Variable]>>>,
+    pub(super) choose_stages: Option<Given<Arc<[String]>>>,
+    pub(super) choose_jobs: Option<Given<Arc<[String]>>>,
     pub(super) description: Option<Given<&'t str>>,
     pub(super) sub_hook: Option<Given<bool>>,
     pub(super) execution_plan_id: Option<Given<&'t str>>,
@@ -257,10 +257,10 @@ impl<'t> Keys<'t> {
             "account" => self.account = given(value, check.some_text(value, key)),
             "project_id" => self.project_id = given(value, check.id32(value, key)),
             "pipeline_id" => self.pipeline_id = given(value, check.id32(value, key)),
-            "sources" => self.sources = given(value, request::sources(check, value)),
-            "variables" => self.variables = given(value, request::variables(check, value)),
-            "choose_stages" => self.choose_stages = given(value, request::texts(check, value, key)),
-            "choose_jobs" => self.choose_jobs = given(value, request::texts(check, value, key)),
+            "sources" => self.sources = given(value, sources(check, value)),
+            "variables" => self.variables = given(value, variables(check, value)),
+            "choose_stages" => self.choose_stages = given(value, texts(check, value, key)),
+            "choose_jobs" => self.choose_jobs = given(value, texts(check, value, key)),
             "description" => self.description = given(value, request::description(check, value)),
             "sub_hook" => self.sub_hook = given(value, check.flag(value, key)),
             "execution_plan_id" => {
@@ -559,6 +559,21 @@ pub fn zone_prefix(text: &str) -> Option<ZonePrefix<'_>> {
     })
 }
 
+fn sources(check: &mut Check<'_>, value: Value<'_>) -> Option<Arc<[Source]>> {
+    let sources = request::sources(check, value)?;
+    Some(check.same.sources.shared(sources))
+}
+
+fn variables(check: &mut Check<'_>, value: Value<'_>) -> Option<Arc<[Variable]>> {
+    let variables = request::variables(check, value)?;
+    Some(check.same.variables.shared(variables))
+}
+
+fn texts(check: &mut Check<'_>, value: Value<'_>, key: &str) -> Option<Arc<[String]>> {
+    let texts = request::texts(check, value, key)?;
+    Some(check.same.texts.shared(texts))
+}
+
 fn labels(check: &mut Check<'_>, value: Value<'_>) -> Option<Labels> {
     let texts = check.texts(value, "labels")?;
     if texts.len() > LABELS_MAX {
@@ -586,10 +601,5 @@ fn labels(check: &mut Check<'_>, value: Value<'_>) -> Option<Labels> {
         return None;
     }
     let labels: BTreeSet<String> = texts.iter().map(|(text, _)| (*text).to_owned()).collect();
-    if let Some(labels) = check.labels.get(&labels) {
-        return Some(Arc::clone(labels));
-    }
-    let labels = Arc::new(labels);
-    check.labels.insert(Arc::clone(&labels));
-    Some(labels)
+    Some(check.same.labels.shared(labels))
 }

@@ -37,6 +37,7 @@ pub mod regions;
 mod render;
 mod request;
 mod resolve;
+mod same;
 mod schema;
 mod shared;
 mod stand_in;

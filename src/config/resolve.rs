@@ -152,7 +152,8 @@ impl<'l, 't> Layers<'l, 't> {
             let (catch_up, catch_up_max, enabled, labels) = manner?;
             let schedule = match (schedule?, days?) {
                 (Some(schedule), mut days) => {
-                    days.freezes = calendars.freezes(self.name, &labels, schedule.zone());
+                    let freezes = calendars.freezes(self.name, &labels, schedule.zone());
+                    days.freezes = check.same.freezes.shared(freezes);
                     Some(schedule.with_days(days))
                 }
                 (None, _) => None,
@@ -262,8 +263,12 @@ impl<'l, 't> Layers<'l, 't> {
         let name = quoted(self.name.as_str());
         let now = check.world.now;
         let from = entry.not_before.map_or(now, |begin| begin.max(now));
-        // A year is looked through day by day, so only for those that are told of it.
+        // A year is looked through day by day, so only for those that are told of it, and not for the ten thousandth.
+        let are_many = check.findings.are_many();
         let why = || {
+            if are_many {
+                return String::new();
+            }
             schedule
                 .exclusions(from, calendars::coming_year(from))
                 .last()
@@ -612,7 +617,7 @@ impl<'l, 't> Layers<'l, 't> {
         let (Some(names), Some(chosen)) = (&jobs.value, &stages.value) else {
             return;
         };
-        let own = |given: &Given<Vec<String>>, own: Option<&Given<Vec<String>>>| {
+        let own = |given: &Given<Arc<[String]>>, own: Option<&Given<Arc<[String]>>>| {
             own.is_some_and(|own| own.at == given.at)
         };
         let is_own = self.layers.first().is_some_and(|keys| {
@@ -832,7 +837,7 @@ fn next_dates(pattern: &CronPattern, zone: &Zone, now: Timestamp) -> String {
 fn bytes(entry: &Entry) -> usize {
     let text = |text: &String| text.len() + TEXT_BYTES;
     let optional = |option: &Option<String>| option.as_ref().map_or(0, text);
-    let list = |list: &Option<Vec<String>>| list.iter().flatten().map(text).sum::<usize>();
+    let list = |list: Option<&[String]>| list.into_iter().flatten().map(text).sum::<usize>();
     let request = &entry.request;
     let source = |source: &Source| {
         let params = source.params.as_ref().map_or(0, |params| {
@@ -841,7 +846,7 @@ fn bytes(entry: &Entry) -> usize {
             });
             text(&params.git_url)
                 + optional(&params.alias)
-                + list(&params.change_request_ids)
+                + list(params.change_request_ids.as_deref())
                 + build
         });
         size_of::<Source>() + params
@@ -860,13 +865,18 @@ fn bytes(entry: &Entry) -> usize {
         + entry.labels.iter().map(text).sum::<usize>()
         + schedule
         + optional(&request.description)
-        + list(&request.choose_jobs)
-        + list(&request.choose_stages)
-        + request.sources.iter().flatten().map(source).sum::<usize>()
+        + list(request.choose_jobs.as_deref())
+        + list(request.choose_stages.as_deref())
+        + request
+            .sources
+            .iter()
+            .flat_map(|list| list.iter())
+            .map(source)
+            .sum::<usize>()
         + request
             .variables
             .iter()
-            .flatten()
+            .flat_map(|list| list.iter())
             .map(variable)
             .sum::<usize>()
 }

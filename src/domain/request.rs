@@ -3,6 +3,7 @@
 //! Absent is not empty: the service gets exactly the fields that were given, an empty list or text included.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +25,7 @@ pub enum SecretRef {
 }
 
 /// The value of a variable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VariableValue {
     /// The text that stands in the file.
@@ -34,7 +35,7 @@ pub enum VariableValue {
 }
 
 /// A custom parameter of the pipeline that the run overrides.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Variable {
     /// Letters, digits, `_`; 1 to 128.
     pub name: String,
@@ -44,7 +45,7 @@ pub struct Variable {
 }
 
 /// `build_params` of a source.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct BuildParams {
     /// `branch` or `tag`.
     pub build_type: String,
@@ -60,7 +61,7 @@ pub struct BuildParams {
 }
 
 /// `params` of a source. The order of the fields is that of the API's model.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct SourceParams {
     /// `codehub`, `gitee`, `github`, `gitcode` or `gitlab`.
     pub git_type: String,
@@ -87,7 +88,7 @@ pub struct SourceParams {
 }
 
 /// One of `sources`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Source {
     /// `code` or `artifact`.
     #[serde(rename = "type")]
@@ -97,7 +98,8 @@ pub struct Source {
     pub params: Option<SourceParams>,
 }
 
-/// What to run and with what. The order of the fields is that of the API's model.
+/// What to run and with what. The order of the fields is that of the API's model. Entries by the hundred thousand have the
+/// same lists, which they share.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RunRequest {
     /// The CodeArts project's id, 32 characters; not the IAM project's.
@@ -106,19 +108,19 @@ pub struct RunRequest {
     pub pipeline_id: String,
     /// Which refs to run.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sources: Option<Vec<Source>>,
+    pub sources: Option<Arc<[Source]>>,
     /// The person's part of the run's description; the marker is added when it is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Parameters to override.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub variables: Option<Vec<Variable>>,
+    pub variables: Option<Arc<[Variable]>>,
     /// Identifiers of the jobs to run.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub choose_jobs: Option<Vec<String>>,
+    pub choose_jobs: Option<Arc<[String]>>,
     /// Identifiers of the stages to run; jobs of other stages are ignored by the service.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub choose_stages: Option<Vec<String>>,
+    pub choose_stages: Option<Arc<[String]>>,
     /// Started as a sub-pipeline (in the SDK, not on the API's page).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub_hook: Option<bool>,
@@ -130,7 +132,10 @@ pub struct RunRequest {
 impl RunRequest {
     /// Gives a variable this value, in place of the ones of that name or after the others.
     pub fn set_variable(&mut self, name: &str, value: &VariableValue) {
-        let list = self.variables.get_or_insert_default();
+        let mut list = self
+            .variables
+            .take()
+            .map_or_else(Vec::new, |list| list.to_vec());
         let mut is_there = false;
         for variable in list.iter_mut().filter(|variable| variable.name == name) {
             variable.value = value.clone();
@@ -142,6 +147,7 @@ impl RunRequest {
                 value: value.clone(),
             });
         }
+        self.variables = Some(list.into());
     }
 
     /// The description as it is sent: the person's text, then `marker`.

@@ -253,12 +253,12 @@ impl std::fmt::Display for Field {
 fn fields(request: &mut RunRequest) -> impl Iterator<Item = (Field, &mut String)> {
     let description = request.description.iter_mut();
     let description = description.map(|text| (Field::Description, text));
-    let variables = request.variables.iter_mut().flatten();
+    let variables = request.variables.iter_mut().flat_map(Arc::make_mut);
     let variables = variables.filter_map(|variable| match &mut variable.value {
         VariableValue::Value(text) => Some((Field::Variable(variable.name.clone()), text)),
         VariableValue::Secret(_) => None,
     });
-    let sources = request.sources.iter_mut().flatten().zip(1..);
+    let sources = request.sources.iter_mut().flat_map(Arc::make_mut).zip(1..);
     let refs = sources.flat_map(|(source, number)| {
         let params = source.params.iter_mut();
         let builds = params.filter_map(|params| params.build_params.as_mut());
@@ -289,14 +289,14 @@ pub fn templates(request: &RunRequest) -> impl Iterator<Item = (Field, &str)> {
         text.as_deref().filter(|text| is_template(text))
     }
     let description = one(&request.description).map(|text| (Field::Description, text));
-    let variables = request.variables.iter().flatten();
+    let variables = request.variables.iter().flat_map(|list| list.iter());
     let variables = variables.filter_map(|variable| match &variable.value {
         VariableValue::Value(text) if is_template(text) => {
             Some((Field::Variable(variable.name.clone()), text.as_str()))
         }
         VariableValue::Value(_) | VariableValue::Secret(_) => None,
     });
-    let sources = request.sources.iter().flatten().zip(1..);
+    let sources = request.sources.iter().flat_map(|list| list.iter()).zip(1..);
     let refs = sources.flat_map(move |(source, number)| {
         let params = source.params.as_ref();
         let build = params.and_then(|params| params.build_params.as_ref());

@@ -525,10 +525,13 @@ async fn the_sandbox_gets_nothing_of_the_real_account() {
     .for_sandbox(&format!("{}/", sandbox.url));
     let client = Client::new(&accounts(account), os::Clock::system());
     let mut start = start("t1");
-    start.request.variables = Some(vec![Variable {
-        name: "KEY".to_owned(),
-        value: VariableValue::Secret(SecretRef::Env("NOT_SET_ANYWHERE".to_owned())),
-    }]);
+    start.request.variables = Some(
+        vec![Variable {
+            name: "KEY".to_owned(),
+            value: VariableValue::Secret(SecretRef::Env("NOT_SET_ANYWHERE".to_owned())),
+        }]
+        .into(),
+    );
     assert!(client.check_secrets().is_empty());
     let answer = client.start(start).await;
     assert_eq!(answer.kind.name(), "started", "{}", answer.message);

@@ -51,16 +51,19 @@ fn shown(answer: &Answer) -> String {
 /// A run with a secret variable.
 fn secretive(vault: &Vault) -> Start {
     let mut start = start("t1");
-    start.request.variables = Some(vec![
-        Variable {
-            name: "MODE".to_owned(),
-            value: VariableValue::Value("full".to_owned()),
-        },
-        Variable {
-            name: "DEPLOY_KEY".to_owned(),
-            value: VariableValue::Secret(vault.keep("variable", VARIABLE)),
-        },
-    ]);
+    start.request.variables = Some(
+        vec![
+            Variable {
+                name: "MODE".to_owned(),
+                value: VariableValue::Value("full".to_owned()),
+            },
+            Variable {
+                name: "DEPLOY_KEY".to_owned(),
+                value: VariableValue::Secret(vault.keep("variable", VARIABLE)),
+            },
+        ]
+        .into(),
+    );
     start
 }
 
@@ -267,10 +270,13 @@ async fn a_secret_variable_that_cannot_be_read_is_named() {
     for words in ["the variable DEPLOY_KEY", "variable: No such file"] {
         assert!(answer.message.contains(words), "{}", answer.message);
     }
-    start.request.variables = Some(vec![Variable {
-        name: "K".to_owned(),
-        value: VariableValue::Secret(SecretRef::File(vault.folder().to_owned())),
-    }]);
+    start.request.variables = Some(
+        vec![Variable {
+            name: "K".to_owned(),
+            value: VariableValue::Secret(SecretRef::File(vault.folder().to_owned())),
+        }]
+        .into(),
+    );
     let answer = client.start(start).await;
     assert!(
         answer.message.contains("not a regular file"),
@@ -292,7 +298,7 @@ async fn two_secrets_under_one_name_are_both_sent() {
         name: "K".to_owned(),
         value: VariableValue::Secret(vault.keep(text, text)),
     };
-    start.request.variables = Some(vec![variable("one"), variable("two")]);
+    start.request.variables = Some(vec![variable("one"), variable("two")].into());
     let answer = client(account(&stub.url, vault.keys())).start(start).await;
     assert_eq!(answer.kind.name(), "started", "{}", answer.message);
     let body: Value = serde_json::from_str(&stub.runs()[0].body).unwrap();
@@ -329,10 +335,13 @@ async fn a_secret_is_nobodys_id() {
 async fn a_secret_of_a_letter_spoils_no_id_and_no_code() {
     let vault = Vault::new();
     let mut start = start("t1");
-    start.request.variables = Some(vec![Variable {
-        name: "K".to_owned(),
-        value: VariableValue::Secret(vault.keep("digit", "1")),
-    }]);
+    start.request.variables = Some(
+        vec![Variable {
+            name: "K".to_owned(),
+            value: VariableValue::Secret(vault.keep("digit", "1")),
+        }]
+        .into(),
+    );
     let stub = Stub::new(|_| started()).await;
     let answer = client(account(&stub.url, vault.keys()))
         .start(start.clone())
@@ -509,10 +518,13 @@ fn a_dry_run_works_without_any_secret() {
         },
     ] {
         let mut start = start("t1");
-        start.request.variables = Some(vec![Variable {
-            name: "K".to_owned(),
-            value: VariableValue::Secret(absent()),
-        }]);
+        start.request.variables = Some(
+            vec![Variable {
+                name: "K".to_owned(),
+                value: VariableValue::Secret(absent()),
+            }]
+            .into(),
+        );
         let dry = dry_run(
             &start,
             &account("https://example.com", credentials),

@@ -30,7 +30,7 @@ fn accepted(pipeline: &SeenPipeline) -> Vec<(String, String)> {
     assert_eq!(config.entries.len(), 1, "{text}");
     let entry = config.entries.values().next().unwrap();
     assert_eq!(entry.request.pipeline_id, at().pipeline_id);
-    let given = entry.request.variables.iter().flatten();
+    let given = entry.request.variables.iter().flat_map(|list| list.iter());
     given
         .map(|variable| match &variable.value {
             VariableValue::Value(value) => (variable.name.clone(), value.clone()),
@@ -81,25 +81,31 @@ fn defaults_stay_what_they_are() {
 fn what_the_checker_would_refuse_is_left_to_a_comment() {
     let long = "x".repeat(8_193);
     let pipeline = SeenPipeline {
-        variables: Some(vec![
-            variable("TEMPLATE", "{{ tick.due }}"),
-            variable("LONG", &long),
-            variable("odd name", "x"),
-            variable("no", "x"),
-            variable("GOOD", "y"),
-        ]),
-        sources: Some(vec![
-            SeenSource {
-                git_type: Some("codehub".to_owned()),
-                git_url: Some("https://robot:hunter2@example.com/a.git".to_owned()),
-                ..SeenSource::default()
-            },
-            SeenSource {
-                git_type: Some("svn".to_owned()),
-                git_url: Some("https://example.com/a.git".to_owned()),
-                ..SeenSource::default()
-            },
-        ]),
+        variables: Some(
+            vec![
+                variable("TEMPLATE", "{{ tick.due }}"),
+                variable("LONG", &long),
+                variable("odd name", "x"),
+                variable("no", "x"),
+                variable("GOOD", "y"),
+            ]
+            .into(),
+        ),
+        sources: Some(
+            vec![
+                SeenSource {
+                    git_type: Some("codehub".to_owned()),
+                    git_url: Some("https://robot:hunter2@example.com/a.git".to_owned()),
+                    ..SeenSource::default()
+                },
+                SeenSource {
+                    git_type: Some("svn".to_owned()),
+                    git_url: Some("https://example.com/a.git".to_owned()),
+                    ..SeenSource::default()
+                },
+            ]
+            .into(),
+        ),
         ..SeenPipeline::default()
     };
     assert_eq!(accepted(&pipeline), [("GOOD".to_owned(), "y".to_owned())]);
@@ -159,7 +165,7 @@ proptest! {
                 },
                 SeenVariable { name: "V".to_owned(), default: some(&value), is_runtime: true, ..SeenVariable::default() },
                 SeenVariable { name: stage, is_secret: true, description: about, ..SeenVariable::default() },
-            ]),
+            ].into()),
             sources: Some(vec![SeenSource {
                 kind,
                 git_type: Some("gitee".to_owned()),
@@ -168,7 +174,7 @@ proptest! {
                 codehub_id: some(&branch),
                 endpoint_id: some(&endpoint),
                 default_branch: some(&branch),
-            }]),
+            }].into()),
             ..SeenPipeline::default()
         };
         let given = accepted(&pipeline);

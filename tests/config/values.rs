@@ -397,7 +397,7 @@ schedules:
                 .request
                 .variables
                 .iter()
-                .flatten()
+                .flat_map(|list| list.iter())
                 .map(|variable| variable.name.clone())
                 .collect()
         };
@@ -450,7 +450,7 @@ fn anchors_aliases_and_merge_keys_work() {
             .request
             .variables
             .iter()
-            .flatten()
+            .flat_map(|list| list.iter())
             .map(|variable| (variable.name.clone(), variable.value.clone()))
             .collect()
     };

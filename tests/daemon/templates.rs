@@ -15,10 +15,13 @@ fn templated() -> Entry {
         Some("{{ tick.local | date('%d') }} of {{ entry.name }}".to_owned());
     let value =
         "since {{ last_success.due | default('ever') }}, {{ last_success.run_id | default('-') }}";
-    entry.request.variables = Some(vec![Variable {
-        name: "SINCE".to_owned(),
-        value: VariableValue::Value(value.to_owned()),
-    }]);
+    entry.request.variables = Some(
+        vec![Variable {
+            name: "SINCE".to_owned(),
+            value: VariableValue::Value(value.to_owned()),
+        }]
+        .into(),
+    );
     entry
 }
 

@@ -692,39 +692,45 @@ pub(crate) async fn a_row_for_missed_ticks_takes_the_place_of_none(ledger: impl 
 pub(crate) async fn requests_come_back_as_they_were_and_hold_no_secret(ledger: impl Ledger) {
     let mut full = tick("a", second(0));
     full.request = RunRequest {
-        sources: Some(vec![
-            Source {
-                kind: "code".to_owned(),
-                params: Some(SourceParams {
-                    git_type: "codehub".to_owned(),
-                    build_params: Some(Default::default()),
-                    change_request_ids: Some(vec!["1".to_owned()]),
-                    ..SourceParams::default()
-                }),
-            },
-            Source::default(),
-        ]),
+        sources: Some(
+            vec![
+                Source {
+                    kind: "code".to_owned(),
+                    params: Some(SourceParams {
+                        git_type: "codehub".to_owned(),
+                        build_params: Some(Default::default()),
+                        change_request_ids: Some(vec!["1".to_owned()]),
+                        ..SourceParams::default()
+                    }),
+                },
+                Source::default(),
+            ]
+            .into(),
+        ),
         description: Some("nightly 夜 \"quoted\"\n".to_owned()),
-        variables: Some(vec![
-            Variable {
-                name: "MODE".to_owned(),
-                value: VariableValue::Value("1.10".to_owned()),
-            },
-            Variable {
-                name: "TOKEN".to_owned(),
-                value: VariableValue::Secret(SecretRef::Env("CI_TOKEN".to_owned())),
-            },
-            Variable {
-                name: "KEY".to_owned(),
-                value: VariableValue::Secret(SecretRef::File("/run/key".into())),
-            },
-            Variable {
-                name: "SK".to_owned(),
-                value: VariableValue::Secret(SecretRef::Credential("sk".to_owned())),
-            },
-        ]),
-        choose_jobs: Some(Vec::new()),
-        choose_stages: Some(vec!["1".to_owned(), String::new()]),
+        variables: Some(
+            vec![
+                Variable {
+                    name: "MODE".to_owned(),
+                    value: VariableValue::Value("1.10".to_owned()),
+                },
+                Variable {
+                    name: "TOKEN".to_owned(),
+                    value: VariableValue::Secret(SecretRef::Env("CI_TOKEN".to_owned())),
+                },
+                Variable {
+                    name: "KEY".to_owned(),
+                    value: VariableValue::Secret(SecretRef::File("/run/key".into())),
+                },
+                Variable {
+                    name: "SK".to_owned(),
+                    value: VariableValue::Secret(SecretRef::Credential("sk".to_owned())),
+                },
+            ]
+            .into(),
+        ),
+        choose_jobs: Some(Arc::default()),
+        choose_stages: Some(vec!["1".to_owned(), String::new()].into()),
         sub_hook: Some(false),
         execution_plan_id: Some(String::new()),
         ..full.request
@@ -1249,7 +1255,7 @@ prop_compose! {
             variables: Some(vec![Variable {
                 name: "V".to_owned(),
                 value: VariableValue::Value(variable),
-            }]),
+            }].into()),
             ..base.request.clone()
         };
         Tick {

@@ -54,7 +54,7 @@ impl OnExcluded {
 }
 
 /// A time in which nothing starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Freeze {
     /// Its first instant.
     pub from: DateTime<Utc>,
@@ -73,8 +73,8 @@ pub struct Days {
     pub skip_on: Box<[Arc<Calendar>]>,
     /// What becomes of an instant on another day.
     pub on_excluded: OnExcluded,
-    /// It is not due within these.
-    pub freezes: Box<[Freeze]>,
+    /// It is not due within these. Most entries share theirs.
+    pub freezes: Arc<[Freeze]>,
 }
 
 impl Days {
@@ -212,7 +212,9 @@ impl Schedule {
     /// The same schedule under these calendars and freezes.
     #[must_use]
     pub fn with_days(self, mut days: Days) -> Self {
-        days.freezes.sort_by_key(|freeze| freeze.from);
+        if !days.freezes.is_sorted_by_key(|freeze| freeze.from) {
+            Arc::make_mut(&mut days.freezes).sort_by_key(|freeze| freeze.from);
+        }
         Self { days, ..self }
     }
 
@@ -455,7 +457,7 @@ impl Schedule {
         self.exclude_days(after, until, &mut found);
         let calendars_say = found.len();
         let mut covered = after;
-        for freeze in &self.days.freezes {
+        for freeze in self.days.freezes.iter() {
             let from = covered.max(before(freeze.from));
             let to = until.min(freeze.until);
             covered = covered.max(to);

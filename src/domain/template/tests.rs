@@ -458,12 +458,12 @@ fn a_request_is_made_from_its_templates_and_nothing_else_of_it_is_touched() {
     let request = RunRequest {
         project_id: "{{ tick.id }}".to_owned(),
         description: Some("of {{ tick.local | date('%F') }}".to_owned()),
-        variables: Some(vec![
+        variables: Some(Arc::from([
             variable("A", VariableValue::Value("{{ entry.name }}".to_owned())),
             variable("B", secret.clone()),
             variable("C", VariableValue::Value("1.10".to_owned())),
-        ]),
-        sources: Some(vec![Source {
+        ])),
+        sources: Some(Arc::from([Source {
             kind: "code".to_owned(),
             params: Some(SourceParams {
                 build_params: Some(BuildParams {
@@ -473,7 +473,7 @@ fn a_request_is_made_from_its_templates_and_nothing_else_of_it_is_touched() {
                 }),
                 ..SourceParams::default()
             }),
-        }]),
+        }])),
         ..RunRequest::default()
     };
     assert_eq!(templates(&request).count(), 3);
