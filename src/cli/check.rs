@@ -34,6 +34,9 @@ pub(super) struct Options {
     format: Format,
 }
 
+/// Of so many entries it is said what their `H` is.
+const HASHED_SHOWN_MAX: usize = 200;
+
 /// For whom problems are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -126,10 +129,24 @@ fn human(found: &Found, clock: &Clock) -> anyhow::Result<()> {
         writeln!(out, "{errors} and {warnings} in {files}")?;
         return Ok(());
     };
-    for entry in config.entries.values() {
-        if let Some(words) = entry.schedule.as_ref().and_then(hash_words) {
-            writeln!(out, "{}: {}", entry.name, shown(&words))?;
+    let hashed = config.entries.values().filter_map(|entry| {
+        let words = entry.schedule.as_ref().and_then(hash_words)?;
+        Some((&entry.name, words))
+    });
+    let mut more = 0;
+    for (place, (name, words)) in hashed.enumerate() {
+        if place < HASHED_SHOWN_MAX {
+            writeln!(out, "{name}: {}", shown(&words))?;
+        } else {
+            more += 1;
         }
+    }
+    if more > 0 {
+        let more = count(more, "entry");
+        writeln!(
+            out,
+            "... and {more} more with an `H`; `pipecron next ENTRY` says what it is"
+        )?;
     }
     let next = next::first_start(config.entries.values(), clock.now());
     writeln!(
