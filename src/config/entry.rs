@@ -476,6 +476,9 @@ pub(super) fn report_pattern(
     };
     let at = text_at.map_or(whole, |at| at.part(error.span.clone()));
     check.report(Finding::error(Kind::Pattern, at, message).help(pattern_help(error)));
+    for later in &error.later {
+        report_pattern(check, later, text_at, whole);
+    }
 }
 
 /// What people write in place of a pattern, or beside it.

@@ -177,6 +177,8 @@ pub struct PatternError {
     pub kind: PatternErrorKind,
     /// What is wrong and what to write instead.
     pub message: String,
+    /// The first mistake of each later field that has one.
+    pub later: Vec<Self>,
 }
 
 impl fmt::Display for PatternError {
@@ -283,6 +285,7 @@ impl<'a> Piece<'a> {
             span,
             kind,
             message: message.into(),
+            later: Vec::new(),
         }
     }
 }
@@ -408,9 +411,14 @@ fn fields(
     name: Option<&str>,
 ) -> Result<CronPattern, PatternError> {
     let mut times = LocalTimes::NONE;
-    for (field, word) in Field::ALL.into_iter().zip(words) {
-        read_field(field, word, name, &mut times)?;
+    // All fields are looked at, also after one that is wrong.
+    let mut wrong = (Field::ALL.into_iter().zip(words))
+        .filter_map(|(field, word)| read_field(field, word, name, &mut times).err());
+    if let Some(first) = wrong.next() {
+        let later = wrong.collect();
+        return Err(PatternError { later, ..first });
     }
+    drop(wrong);
     let [second, minute, hour, day, month, weekday] = words;
     let open = |word: Piece<'_>| word.text.starts_with(['*', '?']);
     times.both_days = open(day) || open(weekday);
