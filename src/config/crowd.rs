@@ -23,7 +23,7 @@ use crate::domain::{AccountName, Entry, EntryName, Overlap, Timestamp, after};
 const AHEAD_DAYS: i64 = 7;
 /// So many starts are looked at, those of the rarest schedules first: a crowd is made of nightlies, not of what starts
 /// every minute.
-const STARTS_MAX: u64 = 200_000;
+const STARTS_MAX: u64 = 100_000;
 /// So many entries are named.
 const NAMED_MAX: usize = 3;
 
