@@ -213,6 +213,108 @@ fn all_on_one_line_costs_no_more_than_on_many() {
     }));
 }
 
+/// Entries `e0`, `e1` ... with a further line of keys each.
+fn entries(count: usize, top: &str, line: impl Fn(usize) -> String) -> String {
+    let mut text = format!("{ACCOUNT}{top}schedules:\n");
+    for n in 0..count {
+        writeln!(text, "  e{n}:\n{IDS}    cron: 0 2 * * *\n    {}", line(n)).unwrap();
+    }
+    text
+}
+
+/// So many problems and no more are kept, those left are counted, and what is shown is short.
+fn bounded(text: &str, kind: Kind, problems: usize) {
+    let loaded = refused(text, kind);
+    assert_eq!(loaded.problems.len() + loaded.unlisted, problems);
+    assert_eq!(loaded.problems.len(), problems.min(PROBLEMS_MAX));
+    let shown = render(&loaded.problems, loaded.unlisted, Colour::Never);
+    assert!(shown.len() < 1_000_000, "{}", shown.len());
+}
+
+#[test]
+fn templates_by_the_thousand_end_in_good_time() {
+    // None like another, so that nothing can be remembered of them.
+    let text = entries(25_000, "", |n| {
+        format!("description: \"{{{{ tick.local | plus('{n}s') | date('%F') }}}} {n}\"")
+    });
+    let started = Instant::now();
+    let loaded = check(&text);
+    assert!(started.elapsed() < Duration::from_secs(60));
+    assert_eq!(loaded.problems, []);
+    assert_eq!(
+        loaded.config.map(|config| config.entries.len()),
+        Some(25_000)
+    );
+    let wrong = entries(2 * PROBLEMS_MAX, "", |n| {
+        format!("description: \"{{{{ tick.lokal{n} }}}}\"")
+    });
+    bounded(&wrong, Kind::Template, 2 * PROBLEMS_MAX);
+    // As long and as full of work as one may be.
+    let longest = "{{ tick.local | date('%A %B') | upper }}".repeat(400);
+    let long = entries(200, "", |n| format!("variables: {{ V: \"{longest}{n}\" }}"));
+    let loaded = check(&long);
+    assert!(started.elapsed() < Duration::from_secs(120));
+    assert_eq!(loaded.problems, []);
+}
+
+#[test]
+fn a_matrix_that_makes_too_much_is_refused_before_it_is_made() {
+    let axis = |count: usize| (0..count).map(|n| format!("v{n}, ")).collect::<String>();
+    let matrix = |axes: &[(&str, usize)]| {
+        let axes = axes
+            .iter()
+            .map(|(key, count)| format!("{key}: [{}]", axis(*count)));
+        format!("matrix: {{ {} }}", axes.collect::<Vec<_>>().join(", "))
+    };
+    let sixteen: Vec<String> = (0..16).map(|n| format!("k{n}")).collect();
+    let sixteen: Vec<(&str, usize)> = sixteen.iter().map(|key| (key.as_str(), 1_000)).collect();
+    bounded(&entries(1, "", |_| matrix(&sixteen)), Kind::Limit, 1);
+    bounded(
+        &entries(1, "", |_| matrix(&[("a", 101), ("b", 100)])),
+        Kind::Limit,
+        1,
+    );
+    // Each of them is small enough, and all together are not.
+    let all = entries(12, "", |_| matrix(&[("a", 100), ("b", 100)]));
+    bounded(&all, Kind::Limit, 2);
+    // A mistake in what is repeated is one mistake.
+    let wrong = entries(10, "", |_| {
+        let matrix = matrix(&[("a", 100), ("b", 100)]);
+        format!("{matrix}\n    description: \"{{{{ matrix.c }}}}\"\n    labels: [a b]")
+    });
+    bounded(&wrong, Kind::Template, 20);
+}
+
+#[test]
+fn calendars_that_leave_nothing_to_ten_thousand_entries_end_in_good_time() {
+    let past = "calendars: { past: { workdays: [2020-01-01] } }\n";
+    let text = entries(2 * PROBLEMS_MAX, past, |_| "only_on: [past]".to_owned());
+    bounded(&text, Kind::Idle, 2 * PROBLEMS_MAX);
+    let days: String = (0..300_000)
+        .map(|n| {
+            format!(
+                "{}-{:02}-{:02}, ",
+                2000 + n / 336,
+                n / 28 % 12 + 1,
+                n % 28 + 1
+            )
+        })
+        .collect();
+    let many = format!("calendars: {{ c: {{ holidays: [{days}] }} }}\n");
+    bounded(
+        &entries(1, &many, |_| "skip_on: [c]".to_owned()),
+        Kind::Limit,
+        1,
+    );
+    let freezes = "{ from: 2027-01-01, until: 2027-01-02 }, ".repeat(100_000);
+    let freezes = format!("freezes: [{freezes}]\n");
+    bounded(
+        &entries(1, &freezes, |_| "priority: 1".to_owned()),
+        Kind::Limit,
+        1,
+    );
+}
+
 #[test]
 fn marks_ends_and_emptiness() {
     let good = format!("{ACCOUNT}schedules:\n  e:\n{IDS}    cron: '@daily'\n    description: ü\n");
