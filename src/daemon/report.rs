@@ -108,11 +108,15 @@ enum Voice {
 }
 
 /// How loud, and what stands before the tick's own note.
-fn voice(state: TickState, is_answered: bool) -> (Voice, &'static str) {
-    match state {
+fn voice(tick: &Tick, is_answered: bool) -> (Voice, &'static str) {
+    match tick.state {
         TickState::Sent { .. } => (Voice::Info, "sending: "),
         TickState::Waiting { .. } if is_answered => (Voice::Warn, "waiting: "),
         TickState::Waiting { .. } => (Voice::Info, "waiting: "),
+        // Nothing was lost as far as anybody knows: the usual thing after a restart.
+        TickState::Doubtful { .. } if tick.doubt.is_some_and(|doubt| doubt.precaution) => {
+            (Voice::Info, "looking first: ")
+        }
         TickState::Doubtful { .. } => (Voice::Warn, "in doubt: "),
         TickState::Running { .. } => (Voice::Info, ""),
         TickState::Ended { reason, .. } => match reason {
@@ -154,12 +158,7 @@ fn log_change(change: &Change) {
         .attempt
         .as_ref()
         .and_then(|attempt| attempt.answer.as_ref());
-    let is_precaution = tick.doubt.is_some_and(|doubt| doubt.precaution);
-    let (voice, before) = match tick.state {
-        // Nothing was lost as far as anybody knows: the usual thing after a restart.
-        TickState::Doubtful { .. } if is_precaution => (Voice::Info, "looking first: "),
-        state => voice(state, answer.is_some()),
-    };
+    let (voice, before) = voice(tick, answer.is_some());
     let (entry, id, note) = (tick.entry.as_str(), tick.id.as_str(), tick.note.as_str());
     let attempt = (tick.attempts > 0).then_some(tick.attempts);
     let run = tick.run.as_ref();
