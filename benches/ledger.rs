@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +78,7 @@ fn claim(now: Timestamp, entry: &EntryName, state: &EntryState) -> Plan {
         mark: MarkChange::Set(Mark {
             until: now,
             schedule: "0 2 * * * in UTC".to_owned(),
+            crossed: BTreeSet::new(),
         }),
         changes: answered.chain([opened]).collect(),
         ..Plan::default()
@@ -243,6 +244,7 @@ fn downtime(criterion: &mut Criterion) {
             let mark = Some(Mark {
                 until: stopped,
                 schedule,
+                crossed: BTreeSet::new(),
             });
             let state = EntryState {
                 mark,

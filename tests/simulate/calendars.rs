@@ -145,7 +145,7 @@ impl Almanac {
             freezes: if dice.chance(250) {
                 [freeze].into()
             } else {
-                Box::default()
+                Arc::default()
             },
             ..Days::default()
         };
