@@ -81,31 +81,25 @@ fn defaults_stay_what_they_are() {
 fn what_the_checker_would_refuse_is_left_to_a_comment() {
     let long = "x".repeat(8_193);
     let pipeline = SeenPipeline {
-        variables: Some(
-            vec![
-                variable("TEMPLATE", "{{ tick.due }}"),
-                variable("LONG", &long),
-                variable("odd name", "x"),
-                variable("no", "x"),
-                variable("GOOD", "y"),
-            ]
-            .into(),
-        ),
-        sources: Some(
-            vec![
-                SeenSource {
-                    git_type: Some("codehub".to_owned()),
-                    git_url: Some("https://robot:hunter2@example.com/a.git".to_owned()),
-                    ..SeenSource::default()
-                },
-                SeenSource {
-                    git_type: Some("svn".to_owned()),
-                    git_url: Some("https://example.com/a.git".to_owned()),
-                    ..SeenSource::default()
-                },
-            ]
-            .into(),
-        ),
+        variables: Some(vec![
+            variable("TEMPLATE", "{{ tick.due }}"),
+            variable("LONG", &long),
+            variable("odd name", "x"),
+            variable("no", "x"),
+            variable("GOOD", "y"),
+        ]),
+        sources: Some(vec![
+            SeenSource {
+                git_type: Some("codehub".to_owned()),
+                git_url: Some("https://robot:hunter2@example.com/a.git".to_owned()),
+                ..SeenSource::default()
+            },
+            SeenSource {
+                git_type: Some("svn".to_owned()),
+                git_url: Some("https://example.com/a.git".to_owned()),
+                ..SeenSource::default()
+            },
+        ]),
         ..SeenPipeline::default()
     };
     assert_eq!(accepted(&pipeline), [("GOOD".to_owned(), "y".to_owned())]);
@@ -165,7 +159,7 @@ proptest! {
                 },
                 SeenVariable { name: "V".to_owned(), default: some(&value), is_runtime: true, ..SeenVariable::default() },
                 SeenVariable { name: stage, is_secret: true, description: about, ..SeenVariable::default() },
-            ].into()),
+            ]),
             sources: Some(vec![SeenSource {
                 kind,
                 git_type: Some("gitee".to_owned()),
@@ -174,7 +168,7 @@ proptest! {
                 codehub_id: some(&branch),
                 endpoint_id: some(&endpoint),
                 default_branch: some(&branch),
-            }].into()),
+            }]),
             ..SeenPipeline::default()
         };
         let given = accepted(&pipeline);

@@ -43,28 +43,22 @@ fn pipeline() -> SeenPipeline {
             ),
             stage("1638", "Deploy to staging", &[("JOB_ghi", "Deploy")]),
         ]),
-        variables: Some(
-            vec![
-                SeenVariable {
-                    limits: vec!["full".to_owned(), "quick".to_owned()],
-                    ..variable("MODE", "full")
-                },
-                SeenVariable {
-                    is_secret: true,
-                    default: None,
-                    ..variable("KEY", "")
-                },
-            ]
-            .into(),
-        ),
-        sources: Some(
-            vec![SeenSource {
-                kind: "code".to_owned(),
-                git_url: Some("https://example.com/a/B.git".to_owned()),
-                ..SeenSource::default()
-            }]
-            .into(),
-        ),
+        variables: Some(vec![
+            SeenVariable {
+                limits: vec!["full".to_owned(), "quick".to_owned()],
+                ..variable("MODE", "full")
+            },
+            SeenVariable {
+                is_secret: true,
+                default: None,
+                ..variable("KEY", "")
+            },
+        ]),
+        sources: Some(vec![SeenSource {
+            kind: "code".to_owned(),
+            git_url: Some("https://example.com/a/B.git".to_owned()),
+            ..SeenSource::default()
+        }]),
         ..SeenPipeline::default()
     }
 }
@@ -148,14 +142,11 @@ fn a_default_that_does_not_fit_is_one_problem_for_a_pipeline() {
 #[test]
 fn a_variable_that_each_start_has_to_bring_is_missed() {
     let asks = |is_required| SeenPipeline {
-        variables: Some(
-            vec![SeenVariable {
-                is_required,
-                description: "what to build".to_owned(),
-                ..variable("TAG", "")
-            }]
-            .into(),
-        ),
+        variables: Some(vec![SeenVariable {
+            is_required,
+            description: "what to build".to_owned(),
+            ..variable("TAG", "")
+        }]),
         ..pipeline()
     };
     for (is_required, word) in [
@@ -181,7 +172,7 @@ fn a_variable_that_each_start_has_to_bring_is_missed() {
         );
     }
     let default = SeenPipeline {
-        variables: Some(vec![variable("TAG", "v1")].into()),
+        variables: Some(vec![variable("TAG", "v1")]),
         ..pipeline()
     };
     assert_eq!(check(&entry(""), &default), "");
