@@ -12,7 +12,7 @@ use super::{Common, form, load, stderr, stdout};
 use crate::codearts::http::Client;
 use crate::codearts::pipelines::said;
 use crate::config::{self, Config, SourceFile, shown};
-use crate::domain::pipeline::{PipelineRow, Seen, SeenConcurrency, SeenPipeline};
+use crate::domain::pipeline::{PipelineRow, Seen, SeenConcurrency, SeenPipeline, without_user};
 use crate::domain::{AccountName, PipelineAt};
 use crate::os::Clock;
 
@@ -307,18 +307,6 @@ impl Asker {
 
 fn is_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-/// An address without the user that may stand in it, as a password may.
-fn without_user(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let host_ends = rest.find('/').unwrap_or(rest.len());
-    match rest.get(..host_ends).and_then(|host| host.rfind('@')) {
-        Some(at) => format!("{scheme}://{}", rest.get(at + 1..).unwrap_or_default()),
-        None => url.to_owned(),
-    }
 }
 
 fn print(out: &mut impl Write, pipeline: &SeenPipeline) -> std::io::Result<()> {

@@ -14,6 +14,7 @@ use super::check::{Check, listed};
 use super::excerpt::quoted;
 use super::problem::{At, Finding, Kind};
 use crate::domain::cron::{ClockNote, CronPattern};
+use crate::domain::schedule::Schedule;
 use crate::domain::zone::Zone;
 use crate::domain::{Entry, Timestamp};
 
@@ -88,7 +89,10 @@ impl ClockChanges {
             let key = (Box::from(zone.name()), *pattern);
             let found = self.known.entry(key);
             let found = found.or_insert_with(|| hits_of(pattern, zone, now, until).into());
-            for hit in found.iter().filter(|hit| is_in_window(entry, hit.at)) {
+            for hit in found
+                .iter()
+                .filter(|hit| starts_at(entry, schedule, hit.at))
+            {
                 first.get_or_insert(*at);
                 match hits.iter_mut().find(|other| other.change == hit.change) {
                     Some(other) => join(other, hit),
@@ -132,8 +136,11 @@ fn join(known: &mut Hit, other: &Hit) {
     }
 }
 
-fn is_in_window(entry: &Entry, at: Timestamp) -> bool {
-    entry.not_before.is_none_or(|begin| begin <= at) && entry.not_after.is_none_or(|end| at <= end)
+/// Whether the entry starts then: within its window, and on no day that a calendar or a freeze takes.
+fn starts_at(entry: &Entry, schedule: &Schedule, at: Timestamp) -> bool {
+    entry.not_before.is_none_or(|begin| begin <= at)
+        && entry.not_after.is_none_or(|end| at <= end)
+        && schedule.last_until(at) == Some(at)
 }
 
 /// The clock changes up to `until` at which a fixed-time pattern is due.

@@ -164,6 +164,10 @@ fn report(
         })
     };
     let them: Vec<&Entry> = entries.iter().filter(starts).copied().collect();
+    // Counted were the times of schedules; who has a day off by its calendar does not start.
+    if u32::try_from(them.len()).is_ok_and(|count| count <= max) {
+        return;
+    }
     let Some((first, schedule)) = them
         .first()
         .and_then(|first| Some((*first, first.schedule.as_ref()?)))

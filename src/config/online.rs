@@ -14,7 +14,7 @@ use super::resolve::Layers;
 use super::text;
 use super::tree::{Shape, Value};
 use crate::domain::pipeline::{
-    Denial, Seen, SeenConcurrency, SeenPipeline, SeenSource, SeenStage, Told,
+    Denial, Seen, SeenConcurrency, SeenPipeline, SeenSource, SeenStage, Told, without_user,
 };
 use crate::domain::{Entry, Overlap, PipelineAt};
 
@@ -399,7 +399,7 @@ impl With<'_> {
             let message = format!(
                 "{} has no source {}",
                 self.called(),
-                quoted(repository.shown())
+                quoted(&without_user(repository.shown()))
             );
             let help = match code.as_slice() {
                 [] => "it has none at all; remove `sources`, or add the repository in the console"
@@ -408,7 +408,9 @@ impl With<'_> {
                     let urls = some.iter().take(NAMED_MAX).filter_map(|source| {
                         source.git_url.as_deref().or(source.codehub_id.as_deref())
                     });
-                    let urls: Vec<&str> = urls.collect();
+                    // A password may stand in an address, and this is printed where many read it.
+                    let urls: Vec<String> = urls.map(without_user).collect();
+                    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
                     format!(
                         "its sources are {}; what the service does with another repository is not documented",
                         super::check::listed(&urls)
@@ -592,6 +594,7 @@ impl Repository<'_> {
 
 /// An address without what makes no difference.
 fn plain_url(url: &str) -> String {
-    let url = url.trim().trim_end_matches('/');
+    let url = without_user(url.trim());
+    let url = url.trim_end_matches('/');
     url.strip_suffix(".git").unwrap_or(url).to_ascii_lowercase()
 }

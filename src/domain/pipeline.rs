@@ -139,3 +139,15 @@ pub struct PipelineRow {
     /// Whether it is switched off, if the row says so.
     pub is_banned: Option<bool>,
 }
+
+/// An address without the user that may stand in it, as a password may.
+pub fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let host_ends = rest.find('/').unwrap_or(rest.len());
+    match rest.get(..host_ends).and_then(|host| host.rfind('@')) {
+        Some(at) => format!("{scheme}://{}", rest.get(at + 1..).unwrap_or_default()),
+        None => url.to_owned(),
+    }
+}

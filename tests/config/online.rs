@@ -212,6 +212,35 @@ fn what_is_not_shown_is_not_wrong() {
     assert_eq!(check(&entry(""), &silent), "");
 }
 
+/// A password may stand in an address of the console, and what is printed is read by many.
+#[test]
+fn a_user_in_an_address_is_neither_shown_nor_a_difference() {
+    let of = |url: &str| SeenPipeline {
+        sources: Some(
+            [SeenSource {
+                kind: "code".to_owned(),
+                git_url: Some(url.to_owned()),
+                ..SeenSource::default()
+            }]
+            .into(),
+        ),
+        ..pipeline()
+    };
+    let there = of("https://bob:hunter2@example.com/a/b.git");
+    let sends = |url: &str| {
+        entry(&format!(
+            "    sources: [{{ git_type: codehub, git_url: {url}, branch: x }}]\n"
+        ))
+    };
+    assert_eq!(check(&sends("https://example.com/a/b.git"), &there), "");
+    let found = check(&sends("https://example.com/a/c.git"), &there);
+    assert!(
+        found.contains("its sources are `https://example.com/a/b.git`")
+            && !found.contains("hunter2"),
+        "{found}"
+    );
+}
+
 #[test]
 fn a_pipeline_that_cannot_be_started_is_an_error() {
     for (seen, words) in [

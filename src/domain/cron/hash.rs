@@ -26,7 +26,7 @@ impl Drawn {
         let (from, to) = (self.range.start(), self.range.end());
         match self.step {
             _ if from == to => from.to_string(),
-            step if from + step > *to => from.to_string(),
+            step if step > to - from => from.to_string(),
             step => format!("{from}-{to}/{step}"),
         }
     }
@@ -200,6 +200,7 @@ mod tests {
             "H/7 H(2-9)/3 H * 1-5",
             "5,H(10-20)/2 * * H *",
             "H H/5 H H/2 H H",
+            "H(5-9)/4294967295 2 * * *",
         ] {
             for number in 0..200 {
                 let name = format!("n{number}");
