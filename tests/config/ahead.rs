@@ -301,3 +301,35 @@ fn an_error_is_shown_and_kept_among_any_number_of_warnings() {
         12_001 - pipecron::config::SHOWN_MAX
     )));
 }
+
+const CALENDARS: &str =
+    "calendars: { week: { weekend: [sat, sun] }, ends: { weekend: [mon, tue, wed, thu, fri] } }\n";
+
+#[test]
+fn what_a_calendar_takes_is_not_told_of() {
+    let told_of = |accounts: &str, entries: &str, kind: Kind| {
+        let loaded = check(&format!("{accounts}{CALENDARS}schedules:\n{entries}"));
+        assert!(loaded.config.is_some(), "{:#?}", loaded.problems);
+        loaded
+            .problems
+            .iter()
+            .filter(|problem| problem.kind == kind)
+            .count()
+    };
+    // Both changes of the clock are on Sundays.
+    let nightly = |calendar: &str| {
+        let keys = format!("cron: 30 2 * * *; timezone: Europe/Berlin; only_on: {calendar}");
+        told_of(ACCOUNT, &entry("e", &keys), Kind::ClockChange)
+    };
+    assert_eq!((nightly("week"), nightly("ends")), (0, 1));
+
+    let crowd = |calendars: [&str; 3]| {
+        let keys = |calendar| format!("cron: 0 2 * * *; only_on: {calendar}");
+        let names = ["a", "b", "c"];
+        let entries = names.iter().zip(calendars);
+        let entries: String = entries.map(|(name, of)| entry(name, &keys(of))).collect();
+        told_of(TWO, &entries, Kind::Crowd)
+    };
+    assert_eq!(crowd(["week", "ends", "week"]), 0);
+    assert_eq!(crowd(["week", "week", "week"]), 1);
+}
