@@ -112,7 +112,12 @@ pub(super) static VARIABLE: KeySet = KeySet {
 /// A text of the request that is sent as it stands. The marks of templates are refused, as they would be sent too.
 pub(super) fn text<'t>(check: &mut Check<'_>, value: Value<'t>, key: &str) -> Option<&'t str> {
     let text = check.text(value, key)?;
-    for mark in ["{{", "{%"] {
+    let marks: &[&str] = if text.contains('{') {
+        &["{{", "{%"]
+    } else {
+        &[]
+    };
+    for mark in marks {
         if let Some(at) = text.find(mark) {
             let wrong = Wrong {
                 piece: Some(at..at + mark.len()),

@@ -20,7 +20,7 @@ use crate::domain::{Entry, Origin, RunRequest, TickId, Timestamp, description_ch
 
 /// Checks a text that may be a template.
 pub(super) fn check(check: &mut Check<'_>, value: Value<'_>, text: &str) -> Option<()> {
-    if !is_template(text) && !text.contains("{%") {
+    if !text.contains('{') || !is_template(text) && !text.contains("{%") {
         return Some(());
     }
     if check.samples.knows(text) {

@@ -9,6 +9,7 @@
 //! as aliases repeat them.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
 
 use serde_yaml::granit_parser::{
     self, ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StructureStyle, Tag,
@@ -429,7 +430,7 @@ impl<'s, 'f> Builder<'s, 'f> {
 
     /// Reports keys of a mapping that are no text, or that are given twice.
     fn check_keys(&mut self, mapping: u32) {
-        let mut known: HashMap<&str, u32> = HashMap::new();
+        let mut known = Keys::default();
         let mut is_template = false;
         for key in self.tree.keys(mapping) {
             let node = self.tree.node(key);
@@ -451,14 +452,9 @@ impl<'s, 'f> Builder<'s, 'f> {
                     Finding::error(Kind::Syntax, at, "there is no key before the `:`")
                         .help("write `key: value`; quote a text that begins with `:`")
                 }
-                Some(text) => match known.get(text) {
-                    Some(&first) => {
-                        syntax::key_twice(at, text, self.tree.at(self.tree.node(first)))
-                    }
-                    None => {
-                        known.insert(text, key);
-                        continue;
-                    }
+                Some(text) => match known.first(text, key) {
+                    Some(first) => syntax::key_twice(at, text, self.tree.at(self.tree.node(first))),
+                    None => continue,
                 },
             };
             self.findings.add(finding);
@@ -467,6 +463,36 @@ impl<'s, 'f> Builder<'s, 'f> {
         if is_template {
             self.tree
                 .change(mapping, |node| node.kind = NodeKind::Refused);
+        }
+    }
+}
+
+/// The keys of a mapping that were met so far.
+#[derive(Debug, Default)]
+struct Keys<'t> {
+    /// Nearly all mappings are small, and there are half a million of them.
+    few: Vec<(&'t str, u32)>,
+    many: HashMap<&'t str, u32>,
+}
+
+impl<'t> Keys<'t> {
+    const FEW_MAX: usize = 32;
+
+    /// The node of the key that was met first with this text; if that is this one, it is kept.
+    fn first(&mut self, text: &'t str, key: u32) -> Option<u32> {
+        if let Some((_, first)) = self.few.iter().find(|(few, _)| *few == text) {
+            return Some(*first);
+        }
+        if self.few.len() < Self::FEW_MAX {
+            self.few.push((text, key));
+            return None;
+        }
+        match self.many.entry(text) {
+            Slot::Occupied(first) => Some(*first.get()),
+            Slot::Vacant(slot) => {
+                slot.insert(key);
+                None
+            }
         }
     }
 }

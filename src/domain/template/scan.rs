@@ -32,7 +32,8 @@ pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, Wrong> {
     while let Some(rest) = text.get(from..) {
         let open = rest.find("{{").map_or(text.len(), |at| from + at);
         let literal = text.get(from..open).unwrap_or_default();
-        for (mark, what) in [("{%", "statements"), ("{#", "comments")] {
+        let marks = [("{%", "statements"), ("{#", "comments")];
+        for (mark, what) in marks.into_iter().filter(|_| literal.contains('{')) {
             if let Some(at) = literal.find(mark) {
                 let help = format!(
                     "a choice is written {{{{ 'A' if tick.origin == 'manual' else 'B' }}}}, and a text `{mark}` {{{{ '{mark}' }}}}"
