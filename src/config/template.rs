@@ -155,12 +155,13 @@ pub(super) fn check_entry(
     // The longest id, as for a description without templates.
     let id = TickId::manual(&entry.name, due, "xxxx");
     let previous = previous_tick(entry, due).unwrap_or(due);
-    for previous in [Some(previous), None] {
+    for (origin, previous) in [(Origin::Scheduled, Some(previous)), (Origin::Manual, None)] {
         let sample = Sample {
             entry: entry.name.as_str(),
             labels: &entry.labels,
             zones,
             id: id.as_str(),
+            origin: origin.name(),
             due,
             previous,
         };

@@ -15,7 +15,6 @@ use super::scan::{self, Piece};
 use super::{
     Facts, LastSuccess, RENDERED_BYTES_MAX, Renderer, Unmade, Wrong, Zones, fits, templates,
 };
-use crate::domain::Origin;
 use crate::domain::request::RunRequest;
 
 /// So many expressions, and so many of the texts that they make, are remembered.
@@ -25,8 +24,8 @@ const TEXT_BYTES_MAX: usize = 256;
 /// What is different in each entry.
 const OF_ENTRY: [&str; 3] = ["entry.name", "entry.labels", "tick.id"];
 
-/// A tick that an entry could have, to measure its templates with: scheduled, after a predecessor and a last success, or by
-/// hand and without either.
+/// A tick that an entry could have, to measure its templates with: after a predecessor and a last success, or without
+/// either.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample<'s> {
     /// The entry's name.
@@ -37,24 +36,22 @@ pub struct Sample<'s> {
     pub zones: &'s Arc<Zones>,
     /// The tick's id.
     pub id: &'s str,
+    /// How it came to be, in a word.
+    pub origin: &'static str,
     /// When it is due.
     pub due: DateTime<Utc>,
-    /// The instant before, of a scheduled one; none for one by hand.
+    /// The instant before, if anything was due before and succeeded.
     pub previous: Option<DateTime<Utc>>,
 }
 
 impl Sample<'_> {
     fn facts<'f>(&'f self, last_success: Option<&'f LastSuccess>) -> Facts<'f> {
-        let origin = match last_success {
-            Some(_) => Origin::Scheduled,
-            None => Origin::Manual,
-        };
         Facts {
             entry: self.entry,
             labels: self.labels,
             zones: self.zones,
             tick: self.id,
-            origin: origin.name(),
+            origin: self.origin,
             due: self.due,
             previous: self.previous,
             last_success,
@@ -88,12 +85,12 @@ struct Known {
     bytes_max: usize,
     /// Whether it says something that is different in each entry.
     is_of_entry: bool,
-    /// What it makes, by the entry's zone and the tick's instants.
-    made: HashMap<Box<str>, HashMap<Instants, Box<str>>>,
+    /// What it makes, by the entry's zone and what is known of the tick.
+    made: HashMap<Box<str>, HashMap<Occasion, Box<str>>>,
 }
 
-/// When a tick is due, and its predecessor, which one by hand has not.
-type Instants = (DateTime<Utc>, Option<DateTime<Utc>>);
+/// How a tick came to be, when it is due, and its predecessor.
+type Occasion = (&'static str, DateTime<Utc>, Option<DateTime<Utc>>);
 
 impl Samples {
     /// Whether all expressions of a text were found good before, alone and for sample ticks, and the text is not too long.
@@ -167,7 +164,7 @@ impl Samples {
         let facts = sample.facts(success.as_ref());
         let renderer = OnceCell::new();
         for (field, text) in templates(request) {
-            let made = self.text(text, &facts, &renderer);
+            let made = self.text(text, sample, &facts, &renderer);
             fits(&field, text, made, description_chars_max)
                 .map_err(|wrong| Unmade { field, wrong })?;
         }
@@ -177,6 +174,7 @@ impl Samples {
     fn text(
         &mut self,
         text: &str,
+        sample: &Sample<'_>,
         facts: &Facts<'_>,
         renderer: &OnceCell<Renderer<'static>>,
     ) -> Result<String, Wrong> {
@@ -192,10 +190,11 @@ impl Samples {
                     }
                     let known = self.known.get_mut(source);
                     let mut known = known.filter(|known| !known.is_of_entry);
-                    let (zone, instants) = (facts.zones.own.name(), (facts.due, facts.previous));
+                    let zone = sample.zones.own.name();
+                    let occasion = (sample.origin, sample.due, sample.previous);
                     if let Some(known) = &known
                         && let Some(made) = known.made.get(zone)
-                        && let Some(made) = made.get(&instants)
+                        && let Some(made) = made.get(&occasion)
                     {
                         whole.push_str(made);
                         continue;
@@ -209,7 +208,7 @@ impl Samples {
                     {
                         self.texts += 1;
                         let of_zone = known.made.entry(zone.into()).or_default();
-                        of_zone.insert(instants, made.into());
+                        of_zone.insert(occasion, made.into());
                     }
                 }
             }
@@ -263,27 +262,31 @@ mod tests {
         let mut compared = 0;
         // The second round meets what the first left.
         for _ in 0..2 {
-            for (name, own) in [
-                ("one", zone("Asia/Tokyo", 9 * 3600)),
-                ("two", zone("UTC", 0)),
-            ] {
+            let both = [zone("Asia/Tokyo", 9 * 3600), zone("UTC", 0)];
+            let entries = ["one", "two"].into_iter();
+            for (name, own) in entries.flat_map(|name| both.clone().map(|own| (name, own))) {
                 let named = BTreeMap::from([("UTC".to_owned(), zone("UTC", 0))]);
                 let zones = Arc::new(Zones { own, named });
                 let labels = BTreeSet::from([name.to_owned()]);
                 for (due, before) in [(1, 0), (2, 0), (2, 1)] {
-                    for previous in [Some(instants[before]), None] {
+                    for (origin, previous) in [
+                        ("scheduled", Some(instants[before])),
+                        ("manual", None),
+                        ("scheduled", None),
+                    ] {
                         let sample = Sample {
                             entry: name,
                             labels: &labels,
                             zones: &zones,
                             id: &format!("{name}@{due}"),
+                            origin,
                             due: instants[due],
                             previous,
                         };
                         let success = previous.map(|_| sample_success(sample.due));
                         let facts = sample.facts(success.as_ref());
                         for text in texts {
-                            let made = samples.text(text, &facts, &OnceCell::new());
+                            let made = samples.text(text, &sample, &facts, &OnceCell::new());
                             assert_eq!(made, render(text, &facts), "{text}");
                             compared += 1;
                         }
@@ -291,11 +294,11 @@ mod tests {
                 }
             }
         }
-        assert_eq!(compared, 240);
-        // By zone, due time and predecessor: not made again.
+        assert_eq!(compared, 720);
+        // By zone and occasion, and not made again.
         let known = &samples.known[" tick.previous | default('none') "];
         let remembered: usize = known.made.values().map(HashMap::len).sum();
-        assert_eq!(remembered, 10);
+        assert_eq!(remembered, 14);
     }
 
     #[test]
