@@ -50,6 +50,7 @@ fn run(id: &str) -> SeenRun {
         status: Some(RunStatus("RUNNING".to_owned())),
         started_at: Some(now()),
         ended_at: None,
+        seen_at: None,
         queue_id: None,
         description: None,
         failed_stage: None,
@@ -1240,6 +1241,31 @@ fn a_stop_is_done_only_if_the_service_says_so() {
     for (body, is_stopped, has_left) in rows {
         assert_eq!(read(&stop, 200, body) == Shown::Done, is_stopped, "{body}");
         assert_eq!(read(&cancel, 200, body) == Shown::Done, has_left, "{body}");
+    }
+}
+
+/// The stamps in it are of the service's clock, and so is `Date`.
+#[test]
+fn a_list_bears_the_time_at_which_it_was_shown() {
+    let [list, ..] = calls();
+    let body = json!({"total": 1, "pipeline_runs": [{"pipeline_run_id": RUN}]}).to_string();
+    for (date, expected) in [
+        (
+            "Tue, 24 Nov 2026 18:00:07 GMT",
+            Some("2026-11-24T18:00:07Z"),
+        ),
+        ("soon", None),
+    ] {
+        let response = HttpResponse {
+            status: 200,
+            headers: vec![("Date".to_owned(), date.to_owned())],
+            body: Body::Whole(body.clone().into_bytes()),
+        };
+        let Shown::Runs(page) = list.read(&response, &Mask::none(), now()) else {
+            panic!("not read");
+        };
+        let expected = expected.map(|text| text.parse().unwrap());
+        assert_eq!(page.rows[0].seen_at, expected, "{date}");
     }
 }
 

@@ -16,7 +16,7 @@ use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::answer::{failed, says_no_record};
+use super::answer::{failed, says_no_record, service_clock};
 use super::facts::{error_code, plain_id};
 use super::{Body, HttpRequest, HttpResponse, JSON, Mask, RESERVED, RequestError};
 use super::{headers, pipelines, segment};
@@ -157,6 +157,7 @@ impl QueueRecord {
             status: self.status,
             started_at: None,
             ended_at: None,
+            seen_at: None,
             queue_id: self.queue_id,
             description: None,
             failed_stage: None,
@@ -293,6 +294,11 @@ impl Call {
         match success(response).and_then(|text| self.shown(&text)) {
             Ok(Found::Shown(Shown::Run(run))) if mask.hides_in(&run.run_id) => {
                 Shown::Failed(fail("the answer holds what was sent in confidence"))
+            }
+            Ok(Found::Shown(Shown::Runs(mut page))) => {
+                let seen_at = service_clock(response);
+                page.rows.iter_mut().for_each(|run| run.seen_at = seen_at);
+                Shown::Runs(page)
             }
             Ok(Found::Shown(shown)) => shown,
             Ok(Found::Blank) => Shown::Blank(fail("the answer shows no run")),
@@ -514,6 +520,7 @@ impl RunRow {
             status: self.status.status(),
             started_at: self.start_time.instant(),
             ended_at: self.end_time.instant(),
+            seen_at: None,
             queue_id: None,
             description: None,
             failed_stage: failed_stage(&self.stage_status_list.0),
@@ -595,6 +602,7 @@ impl Detail {
             status: self.status.status(),
             started_at: self.start_time.instant(),
             ended_at: self.end_time.instant(),
+            seen_at: None,
             queue_id: None,
             description,
             failed_stage: failed_stage(&self.stages.0),

@@ -44,6 +44,9 @@ pub struct SeenRun {
     pub started_at: Option<Timestamp>,
     /// When it ended, by the service's clock.
     pub ended_at: Option<Timestamp>,
+    /// What the service's clock showed when it showed this, if it said so. How long a run takes is told by this one clock:
+    /// ours may be ahead, and would find it stuck too early.
+    pub seen_at: Option<Timestamp>,
     /// The id of its record in the pipeline's queue, while it waits there.
     pub queue_id: Option<String>,
     /// Its description, if this call gives it.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::TimeDelta;
 use pipecron::domain::{
@@ -31,8 +31,6 @@ pub(crate) struct Checks {
     /// What must hold of calendars.
     pub(crate) almanac: Almanac,
     has_faults: AtomicBool,
-    /// How many seconds a daemon's clock was ahead of the true time, at most.
-    ahead: AtomicI64,
     inner: Mutex<Inner>,
 }
 
@@ -72,20 +70,8 @@ impl Checks {
             run_timeout,
             almanac,
             has_faults: AtomicBool::new(true),
-            ahead: AtomicI64::new(0),
             inner: Mutex::default(),
         }
-    }
-
-    /// A daemon's clock shows this now.
-    pub(crate) fn clock_shows(&self, time: Timestamp) {
-        let ahead = (time - self.now()).num_seconds();
-        self.ahead.fetch_max(ahead, Ordering::SeqCst);
-    }
-
-    /// How far a daemon's clock was ahead of the true time, at most.
-    pub(crate) fn ahead(&self) -> TimeDelta {
-        TimeDelta::seconds(self.ahead.load(Ordering::SeqCst))
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -61,6 +61,7 @@ impl Run {
             )),
             started_at: Some(self.started_at),
             ended_at: is_over.then_some(self.ends_at),
+            seen_at: Some(now),
             queue_id: None,
             description: None,
             failed_stage: None,
@@ -190,13 +191,8 @@ impl Service {
         });
         for other in others {
             let is_ours = other.tick.is_some();
-            // How long somebody else's run takes is known by the service's stamp and our clock alone.
-            let error = match is_ours {
-                true => TimeDelta::zero(),
-                false => self.checks.ahead(),
-            };
             let run_timeout = self.checks.run_timeout;
-            if run_timeout.is_some_and(|limit| other.started_at + limit < run.started_at + error) {
+            if run_timeout.is_some_and(|limit| other.started_at + limit < run.started_at) {
                 continue;
             }
             let was_there = other.listed_at + LOOK_IS_OLD < run.started_at;

@@ -495,7 +495,6 @@ impl World {
         } else {
             clock.step(by);
         }
-        self.checks.clock_shows(clock.now());
         let lasts = match self.dice.below(3) {
             0 => self.dice.seconds(1, 90),
             1 => self.dice.seconds(60, 1_200),

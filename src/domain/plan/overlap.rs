@@ -200,13 +200,17 @@ fn others(
             id: seen.run_id.clone(),
             queue_id: seen.queue_id.clone(),
             words: words(seen),
-            taken: seen
-                .started_at
-                .and_then(|started_at| (now - started_at).to_std().ok()),
+            taken: taken(now, seen),
             run_timeout: tick.policy.run_timeout,
         })
     }));
     others
+}
+
+/// How long a run has been under way: by the service's clock, which stamped it, as far as that is known.
+fn taken(now: Timestamp, seen: &SeenRun) -> Option<Duration> {
+    let until = seen.seen_at.unwrap_or(now);
+    (until - seen.started_at?).to_std().ok()
 }
 
 /// How long after its start a run of ours that is not listed counts as under way: it may be listed late. Afterwards it is

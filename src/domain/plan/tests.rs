@@ -607,6 +607,7 @@ fn seen(run_id: &str, status: &str) -> SeenRun {
         status: Some(RunStatus(status.to_owned())),
         started_at: None,
         ended_at: None,
+        seen_at: None,
         queue_id: None,
         description: None,
         failed_stage: None,

@@ -163,6 +163,21 @@ fn a_run_beyond_run_timeout_holds_nobody_back_and_that_is_said() {
     }
 }
 
+/// Ours is an hour ahead, and the run began a minute ago.
+#[test]
+fn how_long_somebody_elses_run_takes_is_told_by_the_clock_that_stamped_it() {
+    for (seen_at, starts) in [(None, 1), (Some(at("2026-11-25T01:00:59Z")), 0)] {
+        let mut world = with_overlap(Overlap::Queue);
+        world.ticks[0].policy.run_timeout = Some(Duration::from_secs(3600));
+        world.surveys(Survey::UnderWay(vec![SeenRun {
+            started_at: Some(at("2026-11-25T00:59:59Z")),
+            seen_at,
+            ..seen("r7", "RUNNING")
+        }]));
+        assert_eq!(world.sent.len(), starts, "{seen_at:?}");
+    }
+}
+
 #[test]
 fn two_entries_of_one_pipeline_that_both_found_it_free_start_one_run() {
     for overlap in [Overlap::Skip, Overlap::Queue, Overlap::Replace] {
