@@ -337,17 +337,26 @@ impl Almanac {
             .iter()
             .rposition(|(since, _)| *since < from)
             .unwrap();
-        // What was in force in that time.
-        let schedules: Vec<Schedule> = versions[old..]
+        let all: Vec<(Timestamp, Schedule)> = versions
             .iter()
-            .map(|(_, flipped)| with(flipped))
+            .map(|(since, flipped)| (*since, with(flipped)))
             .collect();
-        let (before, now) = (schedules.first().unwrap(), schedules.last().unwrap());
+        // What was in force in that time.
+        let in_force = &all[old..];
+        let (before, now) = (&in_force.first().unwrap().1, &in_force.last().unwrap().1);
         let tells_of = |tick: &Tick, instant: Timestamp| match (tick.missed, tick.state) {
             (Some(missed), TickState::Ended { at, .. }) => {
-                let starts = schedules.iter().flat_map(|of| of.starts_for(instant));
-                let mut any = starts.chain([instant]);
-                at > from && any.any(|start| (missed.from..=missed.to).contains(&start))
+                let is_in = |start: &Timestamp| (missed.from..=missed.to).contains(start);
+                if at > from {
+                    let starts = in_force.iter().flat_map(|(_, of)| of.starts_for(instant));
+                    starts.chain([instant]).any(|start| is_in(&start))
+                } else {
+                    // It was moved back and missed there, by the calendar that was in force when the row was written.
+                    let then = all.iter().rfind(|(since, _)| *since <= at);
+                    let starts = then.map(|(_, of)| of.starts_for(instant));
+                    let mut starts = starts.into_iter().flatten();
+                    starts.any(|start| start < instant && is_in(&start))
+                }
             }
             _ => tick.due == instant || tick.moved_from.contains(&instant),
         };
