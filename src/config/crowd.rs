@@ -77,7 +77,7 @@ struct Crowd {
 
 fn fullest(entries: &[&Entry], max: u32, now: Timestamp) -> Option<Crowd> {
     // Entries with the same schedule start together, unless they are spread.
-    let mut alike: HashMap<Alike<'_>, u32> = HashMap::new();
+    let mut alike: HashMap<Alike<'_>, Vec<(&Schedule, u32)>> = HashMap::new();
     for entry in entries {
         if let Some(schedule) = &entry.schedule {
             let key = Alike {
@@ -86,22 +86,27 @@ fn fullest(entries: &[&Entry], max: u32, now: Timestamp) -> Option<Crowd> {
                 offset: spread_offset(entry),
                 window: (entry.not_before, entry.not_after),
             };
-            *alike.entry(key).or_default() += 1;
+            // Calendars and freezes take from each its own.
+            let schedules = alike.entry(key).or_default();
+            let same = |(known, _): &&mut (&Schedule, u32)| known.days() == schedule.days();
+            match schedules.iter_mut().find(same) {
+                Some((_, count)) => *count += 1,
+                None => schedules.push((schedule, 1)),
+            }
         }
     }
-    let schedules: HashMap<(&str, &[String]), &Schedule> = entries
-        .iter()
-        .filter_map(|entry| entry.schedule.as_ref())
-        .map(|schedule| ((schedule.zone().name(), schedule.texts()), schedule))
-        .collect();
     let until = now + TimeDelta::days(AHEAD_DAYS);
     let mut walks: Vec<(u64, Alike<'_>, u32, &Schedule)> = alike
         .into_iter()
-        .filter_map(|(alike, count)| {
-            let schedule = *schedules.get(&(alike.zone, alike.texts))?;
+        .flat_map(|(alike, schedules)| {
+            schedules
+                .into_iter()
+                .map(move |(schedule, count)| (alike, count, schedule))
+        })
+        .map(|(alike, count, schedule)| {
             let starts = schedule.patterns().iter();
             let starts = starts.map(|pattern| pattern.count_between(schedule.zone(), now, until));
-            Some((starts.sum(), alike, count, schedule))
+            (starts.sum(), alike, count, schedule)
         })
         .collect();
     walks.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
@@ -129,7 +134,7 @@ fn fullest(entries: &[&Entry], max: u32, now: Timestamp) -> Option<Crowd> {
     })
 }
 
-/// What entries that start at the same instants have in common.
+/// What entries that start at the same instants have in common, but for their calendars and freezes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Alike<'e> {
     zone: &'e str,
@@ -164,10 +169,6 @@ fn report(
         })
     };
     let them: Vec<&Entry> = entries.iter().filter(starts).copied().collect();
-    // Counted were the times of schedules; who has a day off by its calendar does not start.
-    if u32::try_from(them.len()).is_ok_and(|count| count <= max) {
-        return;
-    }
     let Some((first, schedule)) = them
         .first()
         .and_then(|first| Some((*first, first.schedule.as_ref()?)))
