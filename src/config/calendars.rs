@@ -262,6 +262,7 @@ impl<'t> Calendars<'t> {
             why: rule.why.clone(),
         };
         let mut freezes: Vec<Freeze> = self.freezes.iter().filter(holds).map(freeze).collect();
+        // As a schedule keeps them: it would copy what entries share to put it in order.
         freezes.sort_by_key(|freeze| freeze.from);
         freezes
     }

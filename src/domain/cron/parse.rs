@@ -412,13 +412,14 @@ fn fields(
 ) -> Result<CronPattern, PatternError> {
     let mut times = LocalTimes::NONE;
     // All fields are looked at, also after one that is wrong.
-    let mut wrong = (Field::ALL.into_iter().zip(words))
-        .filter_map(|(field, word)| read_field(field, word, name, &mut times).err());
+    let wrong: Vec<PatternError> = (Field::ALL.into_iter().zip(words))
+        .filter_map(|(field, word)| read_field(field, word, name, &mut times).err())
+        .collect();
+    let mut wrong = wrong.into_iter();
     if let Some(first) = wrong.next() {
         let later = wrong.collect();
         return Err(PatternError { later, ..first });
     }
-    drop(wrong);
     let [second, minute, hour, day, month, weekday] = words;
     let open = |word: Piece<'_>| word.text.starts_with(['*', '?']);
     times.both_days = open(day) || open(weekday);
