@@ -11,6 +11,7 @@ use super::request::{GIT_TYPES, name_wrong};
 use super::text;
 use crate::domain::pipeline::{SeenPipeline, SeenSource, SeenVariable};
 use crate::domain::request::VARIABLE_VALUE_CHARS_MAX;
+use crate::domain::template::has_marks;
 use crate::domain::{EntryName, PipelineAt};
 
 /// So many characters of somebody else's text stand in a comment.
@@ -264,10 +265,6 @@ fn source(source: &SeenSource) -> Option<String> {
         }
     }
     Some(out)
-}
-
-fn has_marks(text: &str) -> bool {
-    text.contains("{{") || text.contains("{%")
 }
 
 /// A text within quotes as YAML has it, on one line, with everything written out that a reader would not see.

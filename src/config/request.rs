@@ -14,7 +14,7 @@ use super::tree::{Mapping, Pair, Shape, Value};
 use crate::domain::request::{
     BuildParams, Source, SourceParams, VARIABLE_VALUE_CHARS_MAX, Variable, VariableValue,
 };
-use crate::domain::template::is_template;
+use crate::domain::template::{has_marks, is_template};
 
 pub(super) const TYPES: [&str; 2] = ["code", "artifact"];
 pub(super) const GIT_TYPES: [&str; 5] = ["codehub", "gitee", "github", "gitcode", "gitlab"];
@@ -112,12 +112,10 @@ pub(super) static VARIABLE: KeySet = KeySet {
 /// A text of the request that is sent as it stands. The marks of templates are refused, as they would be sent too.
 pub(super) fn text<'t>(check: &mut Check<'_>, value: Value<'t>, key: &str) -> Option<&'t str> {
     let text = check.text(value, key)?;
-    let marks: &[&str] = if text.contains('{') {
-        &["{{", "{%"]
-    } else {
-        &[]
-    };
-    for mark in marks {
+    if !has_marks(text) {
+        return Some(text);
+    }
+    for mark in ["{{", "{%"] {
         if let Some(at) = text.find(mark) {
             let wrong = Wrong {
                 piece: Some(at..at + mark.len()),

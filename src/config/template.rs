@@ -13,14 +13,14 @@ use super::text::{self, Wrong};
 use super::tree::Value;
 use crate::domain::plan::previous_tick;
 use crate::domain::template::{
-    self, Facts, Field, RENDERED_BYTES_MAX, Sample, Zones, is_template, sample_success,
+    self, Facts, Field, LastSuccess, RENDERED_BYTES_MAX, Zones, has_marks,
 };
 use crate::domain::zone::Zone;
 use crate::domain::{Entry, Origin, RunRequest, TickId, Timestamp, description_chars_max, rfc3339};
 
 /// Checks a text that may be a template.
 pub(super) fn check(check: &mut Check<'_>, value: Value<'_>, text: &str) -> Option<()> {
-    if !text.contains('{') || !is_template(text) && !text.contains("{%") {
+    if !has_marks(text) {
         return Some(());
     }
     if check.samples.knows(text) {
@@ -106,6 +106,14 @@ fn sample(text: &str, due: Timestamp, zones: Zones) -> Result<usize, template::W
     Ok(made.max(of(what, &without)?))
 }
 
+fn sample_success(due: Timestamp) -> LastSuccess {
+    LastSuccess {
+        due,
+        run_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        number: Some(1),
+    }
+}
+
 /// The zones that the templates of a request name, if it has templates.
 pub(super) fn zones(
     check: &mut Check<'_>,
@@ -155,18 +163,20 @@ pub(super) fn check_entry(
     // The longest id, as for a description without templates.
     let id = TickId::manual(&entry.name, due, "xxxx");
     let previous = previous_tick(entry, due).unwrap_or(due);
-    for (origin, previous) in [(Origin::Scheduled, Some(previous)), (Origin::Manual, None)] {
-        let sample = Sample {
+    let success = sample_success(due);
+    for (origin, has_past) in [(Origin::Scheduled, true), (Origin::Manual, false)] {
+        let facts = Facts {
             entry: entry.name.as_str(),
             labels: &entry.labels,
             zones,
-            id: id.as_str(),
+            tick: id.as_str(),
             origin: origin.name(),
             due,
-            previous,
+            previous: has_past.then_some(previous),
+            last_success: has_past.then_some(&success),
         };
         let room = description_chars_max(&id);
-        if let Err(unmade) = check.samples.measure(&entry.request, &sample, room) {
+        if let Err(unmade) = check.samples.measure(&entry.request, &facts, room) {
             let message = format!("{unmade}");
             let finding = Finding::error(Kind::Template, at(&unmade.field), message);
             check.report(finding.help(unmade.wrong.help));

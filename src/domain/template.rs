@@ -27,7 +27,7 @@ mod moment;
 mod samples;
 mod scan;
 
-pub use samples::{Sample, Samples, sample_success};
+pub use samples::Samples;
 
 use moment::Moment;
 use scan::Piece;
@@ -56,7 +56,7 @@ pub const NAMES: [&str; 11] = [
     "last_success.number",
 ];
 /// The newest tick of an entry whose run ended well.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LastSuccess {
     /// When that tick was due.
     pub due: DateTime<Utc>,
@@ -118,6 +118,11 @@ impl Wrong {
             known: &[],
         }
     }
+}
+
+/// Whether a text has a mark with which an expression or a statement begins.
+pub fn has_marks(text: &str) -> bool {
+    is_template(text) || text.contains("{%")
 }
 
 /// Whether a text is a template at all.

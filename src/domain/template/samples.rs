@@ -1,20 +1,18 @@
 //! What templates make of sample ticks, remembered: entries by the hundred thousand say the same, and the engine is slow.
 //!
 //! An expression that was found good once is good wherever it stands, and one that says nothing of its entry makes the same
-//! for every entry that is due at the same instant in the same zone. Nothing else is taken for granted: what is not
+//! for every entry whose tick comes about in the same way, at the same instant and in the same zone. Nothing else is taken for granted: what is not
 //! remembered is made again, so that remembering changes no answer.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use super::scan::{self, Piece};
-use super::{
-    Facts, LastSuccess, RENDERED_BYTES_MAX, Renderer, Unmade, Wrong, Zones, fits, templates,
-};
+use super::{Facts, LastSuccess, RENDERED_BYTES_MAX, Renderer, Unmade, Wrong, fits, templates};
 use crate::domain::request::RunRequest;
 
 /// So many expressions, and so many of the texts that they make, are remembered.
@@ -23,50 +21,6 @@ const KNOWN_MAX: usize = 20_000;
 const TEXT_BYTES_MAX: usize = 256;
 /// What is different in each entry.
 const OF_ENTRY: [&str; 3] = ["entry.name", "entry.labels", "tick.id"];
-
-/// A tick that an entry could have, to measure its templates with: after a predecessor and a last success, or without
-/// either.
-#[derive(Debug, Clone, Copy)]
-pub struct Sample<'s> {
-    /// The entry's name.
-    pub entry: &'s str,
-    /// Its labels.
-    pub labels: &'s BTreeSet<String>,
-    /// The zones.
-    pub zones: &'s Arc<Zones>,
-    /// The tick's id.
-    pub id: &'s str,
-    /// How it came to be, in a word.
-    pub origin: &'static str,
-    /// When it is due.
-    pub due: DateTime<Utc>,
-    /// The instant before, if anything was due before and succeeded.
-    pub previous: Option<DateTime<Utc>>,
-}
-
-impl Sample<'_> {
-    fn facts<'f>(&'f self, last_success: Option<&'f LastSuccess>) -> Facts<'f> {
-        Facts {
-            entry: self.entry,
-            labels: self.labels,
-            zones: self.zones,
-            tick: self.id,
-            origin: self.origin,
-            due: self.due,
-            previous: self.previous,
-            last_success,
-        }
-    }
-}
-
-/// The last success of a sample tick.
-pub fn sample_success(due: DateTime<Utc>) -> LastSuccess {
-    LastSuccess {
-        due,
-        run_id: "0123456789abcdef0123456789abcdef".to_owned(),
-        number: Some(1),
-    }
-}
 
 /// What is remembered.
 #[derive(Debug, Default)]
@@ -85,12 +39,31 @@ struct Known {
     bytes_max: usize,
     /// Whether it says something that is different in each entry.
     is_of_entry: bool,
-    /// What it makes, by the entry's zone and what is known of the tick.
-    made: HashMap<Box<str>, HashMap<Occasion, Box<str>>>,
+    /// What it makes.
+    made: HashMap<Arc<Occasion>, Box<str>>,
 }
 
-/// How a tick came to be, when it is due, and its predecessor.
-type Occasion = (&'static str, DateTime<Utc>, Option<DateTime<Utc>>);
+/// Everything that an expression may know which says nothing of its entry.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Occasion {
+    zone: String,
+    origin: String,
+    due: DateTime<Utc>,
+    previous: Option<DateTime<Utc>>,
+    last_success: Option<LastSuccess>,
+}
+
+impl Occasion {
+    fn of(facts: &Facts<'_>) -> Self {
+        Self {
+            zone: facts.zones.own.name().to_owned(),
+            origin: facts.origin.to_owned(),
+            due: facts.due,
+            previous: facts.previous,
+            last_success: facts.last_success.cloned(),
+        }
+    }
+}
 
 impl Samples {
     /// Whether all expressions of a text were found good before, alone and for sample ticks, and the text is not too long.
@@ -150,21 +123,20 @@ impl Samples {
         Some(zones)
     }
 
-    /// Makes the templates of a request for a sample tick, as `render_request` does.
+    /// Makes the templates of a request, as `render_request` does.
     ///
     /// # Errors
     /// As there.
     pub fn measure(
         &mut self,
         request: &RunRequest,
-        sample: &Sample<'_>,
+        facts: &Facts<'_>,
         description_chars_max: usize,
     ) -> Result<(), Unmade> {
-        let success = sample.previous.map(|_| sample_success(sample.due));
-        let facts = sample.facts(success.as_ref());
+        let occasion = Arc::new(Occasion::of(facts));
         let renderer = OnceCell::new();
         for (field, text) in templates(request) {
-            let made = self.text(text, sample, &facts, &renderer);
+            let made = self.text(text, facts, &occasion, &renderer);
             fits(&field, text, made, description_chars_max)
                 .map_err(|wrong| Unmade { field, wrong })?;
         }
@@ -174,8 +146,8 @@ impl Samples {
     fn text(
         &mut self,
         text: &str,
-        sample: &Sample<'_>,
         facts: &Facts<'_>,
+        occasion: &Arc<Occasion>,
         renderer: &OnceCell<Renderer<'static>>,
     ) -> Result<String, Wrong> {
         let mut whole = String::new();
@@ -190,11 +162,8 @@ impl Samples {
                     }
                     let known = self.known.get_mut(source);
                     let mut known = known.filter(|known| !known.is_of_entry);
-                    let zone = sample.zones.own.name();
-                    let occasion = (sample.origin, sample.due, sample.previous);
                     if let Some(known) = &known
-                        && let Some(made) = known.made.get(zone)
-                        && let Some(made) = made.get(&occasion)
+                        && let Some(made) = known.made.get(occasion)
                     {
                         whole.push_str(made);
                         continue;
@@ -207,8 +176,7 @@ impl Samples {
                         && made.len() <= TEXT_BYTES_MAX
                     {
                         self.texts += 1;
-                        let of_zone = known.made.entry(zone.into()).or_default();
-                        of_zone.insert(occasion, made.into());
+                        known.made.insert(Arc::clone(occasion), made.into());
                     }
                 }
             }
@@ -226,10 +194,10 @@ fn part<'t>(text: &'t str, range: &Range<usize>) -> &'t str {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::domain::template::render;
+    use crate::domain::template::{Zones, render};
     use crate::domain::zone::Zone;
 
     #[test]
@@ -274,19 +242,24 @@ mod tests {
                         ("manual", None),
                         ("scheduled", None),
                     ] {
-                        let sample = Sample {
+                        let success = LastSuccess {
+                            due: instants[before],
+                            run_id: "r1".to_owned(),
+                            number: Some(1),
+                        };
+                        let facts = Facts {
                             entry: name,
                             labels: &labels,
                             zones: &zones,
-                            id: &format!("{name}@{due}"),
+                            tick: &format!("{name}@{due}"),
                             origin,
                             due: instants[due],
                             previous,
+                            last_success: previous.map(|_| &success),
                         };
-                        let success = previous.map(|_| sample_success(sample.due));
-                        let facts = sample.facts(success.as_ref());
+                        let occasion = Arc::new(Occasion::of(&facts));
                         for text in texts {
-                            let made = samples.text(text, &sample, &facts, &OnceCell::new());
+                            let made = samples.text(text, &facts, &occasion, &OnceCell::new());
                             assert_eq!(made, render(text, &facts), "{text}");
                             compared += 1;
                         }
@@ -297,8 +270,7 @@ mod tests {
         assert_eq!(compared, 720);
         // By zone and occasion, and not made again.
         let known = &samples.known[" tick.previous | default('none') "];
-        let remembered: usize = known.made.values().map(HashMap::len).sum();
-        assert_eq!(remembered, 14);
+        assert_eq!(known.made.len(), 14);
     }
 
     #[test]
