@@ -237,3 +237,45 @@ fn many_starts_are_counted_without_being_shown() {
         ],
     );
 }
+
+#[test]
+fn days_that_a_calendar_gained_are_told_beside_other_changes() {
+    let place = Place::new();
+    let file = |calendars: &str, entry: &str| {
+        format!(
+            "accounts: {{ main: {{ region: cn-north-4 }} }}\ncalendars:\n{calendars}\nfreezes:\n  - {{ from: 2026-12-01, until: \
+             2026-12-02, reason: audit }}\nschedules:\n  web: {{ cron: \"0 2 * * *\", project_id: \
+             54f90b75fc1447b1b65e8d3a9f77923d, pipeline_id: e5460d1d403146a1935c2d4b68ef506c, {entry} }}\n"
+        )
+    };
+    let old = "  off: { holidays: [2026-12-24] }\n  more: { holidays: [2026-12-25] }";
+    let new = "  off: { holidays: [2026-12-10, 2026-12-24] }\n  more: { holidays: [2026-12-25] }";
+    place.write("a.yaml", &file(old, "skip_on: off"));
+    place.write("b.yaml", &file(new, "skip_on: off, priority: 3"));
+    let removed = "removed  Thu 2026-12-10 02:00:00 UTC  2026-12-10T02:00:00Z";
+    place.diff(&["a.yaml", "b.yaml"]).ends(
+        0,
+        &[
+            "  priority: 0 -> 3\n  calendar off: its days changed\n",
+            removed,
+        ],
+    );
+    place
+        .diff(&["a.yaml", "b.yaml", "--json"])
+        .ends(0, &[r#"{"how":"its days changed","key":"calendar off"}"#]);
+    // Also where the list of calendars is another one, and one of them has the name that it had.
+    place.write("b.yaml", &file(new, "skip_on: [off, more]"));
+    place.diff(&["a.yaml", "b.yaml"]).ends(
+        0,
+        &["  skip_on: [\"off\"] -> [\"off\",\"more\"]\n  calendar off: its days changed\n"],
+    );
+    // The days of a freeze are read in the zone of the entry.
+    place.write(
+        "b.yaml",
+        &file(old, "skip_on: off, timezone: Asia/Shanghai"),
+    );
+    place.diff(&["a.yaml", "b.yaml"]).ends(
+        0,
+        &["  timezone: \"UTC\" -> \"Asia/Shanghai\"\n  freezes: the same words, at other instants\n"],
+    );
+}

@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 use super::moment::{Meant, Moment, Towards, fixed_moment, local, weekday_local};
 use super::{Common, count, form, load, print_error, stdout};
 use crate::config::{Account, Config, Credentials, Text, show_duration, shown};
-use crate::domain::plan::{DifferenceKind, StartChange, diff, start_changes};
+use crate::domain::plan::{
+    CALENDARS_KEY, DifferenceKind, StartChange, changed_calendars, diff, start_changes,
+};
 use crate::domain::request::VariableValue;
 use crate::domain::zone::Zone;
 use crate::domain::{Entry, EntryName, Timestamp, after, rfc3339};
@@ -171,16 +173,24 @@ impl<W: Write> Printer<W> {
         for difference in diff(&old.entries, &new.entries) {
             let name = &difference.entry;
             let said = |config: &Config| config.entries.get(name).map(|entry| of_entry(entry));
-            let keys = match &difference.kind {
-                DifferenceKind::Changed(keys) => keys.as_slice(),
-                DifferenceKind::Added | DifferenceKind::Removed => &[],
+            let mut keys = match difference.kind {
+                DifferenceKind::Changed(keys) => keys,
+                DifferenceKind::Added | DifferenceKind::Removed => Vec::new(),
             };
             // It is the account's, and told there.
-            if keys == ["settle"] {
+            let is_changed = !keys.is_empty();
+            keys.retain(|key| *key != "settle");
+            if is_changed && keys.is_empty() {
                 continue;
             }
+            let calendars = match (old.entries.get(name), new.entries.get(name)) {
+                (Some(old), Some(new)) => changed_calendars(old, new),
+                (None, _) | (_, None) => BTreeSet::new(),
+            };
             self.counts.entries.count(&said(old), &said(new));
-            self.thing("entry", name.as_str(), (said(old), said(new)), keys)?;
+            self.thing("entry", name.as_str(), (said(old), said(new)), |changed| {
+                unseen(&keys, changed, &calendars)
+            })?;
         }
         Ok(())
     }
@@ -194,18 +204,20 @@ impl<W: Write> Printer<W> {
             }
             let said = |account: Option<&Arc<Account>>| account.map(|account| of_account(account));
             self.counts.accounts.count(&said(was), &said(is));
-            self.thing("account", name.as_str(), (said(was), said(is)), &[])?;
+            self.thing("account", name.as_str(), (said(was), said(is)), |_| {
+                Vec::new()
+            })?;
         }
         Ok(())
     }
 
-    /// Something with a name, and what it said and says. `keys` are those that changed, should what they say look the same.
+    /// Something with a name, and what it said and says. `unseen` gives what changed beside the keys that it is told.
     fn thing(
         &mut self,
         what: &str,
         name: &str,
         (was, is): (Option<Said>, Option<Said>),
-        keys: &[&str],
+        unseen: impl FnOnce(&[&str]) -> Vec<(String, String)>,
     ) -> std::io::Result<()> {
         let change = match (&was, &is) {
             (None, _) => "added",
@@ -216,12 +228,17 @@ impl<W: Write> Printer<W> {
             (Some(was), Some(is)) => changed(was, is),
             (None, _) | (_, None) => Vec::new(),
         };
-        let silent: Vec<&&str> = keys.iter().filter(|_| changed.is_empty()).collect();
+        let keys: Vec<&str> = changed.iter().map(|(key, _, _)| *key).collect();
+        let unseen = unseen(&keys);
         if self.json {
             let keys: Vec<Value> = changed
                 .iter()
                 .map(|(key, was, is)| json!({ "key": key, "old": was, "new": is }))
-                .chain(silent.iter().map(|key| json!({ "key": key })))
+                .chain(
+                    unseen
+                        .iter()
+                        .map(|(key, how)| json!({ "key": key, "how": how })),
+                )
                 .collect();
             return writeln!(
                 self.out,
@@ -239,8 +256,8 @@ impl<W: Write> Printer<W> {
                 brief(is)
             )?;
         }
-        for key in silent {
-            writeln!(self.out, "  {key}: written otherwise")?;
+        for (key, how) in unseen {
+            writeln!(self.out, "  {}: {how}", shown(&key))?;
         }
         Ok(())
     }
@@ -395,6 +412,31 @@ fn brief(value: &Value) -> String {
     }
     let cut: String = text.chars().take(BRIEF_CHARS_MAX).collect();
     format!("{}...", shown(&cut))
+}
+
+/// What changed of an entry and does not show in what its keys say, and how. `keys` changed, and of these the `told` ones
+/// do show.
+fn unseen(keys: &[&str], told: &[&str], calendars: &BTreeSet<&str>) -> Vec<(String, String)> {
+    let is_told = |key: &str| {
+        told.iter().any(|told| match key {
+            "cron or timezone" => ["cron", "timezone"].contains(told),
+            // Of these each value has a key of its own.
+            "variables" | "retry" => told.split_once('.').is_some_and(|(of, _)| of == key),
+            key => *told == key,
+        })
+    };
+    let how = |key: &str| match key {
+        // They are read in a zone, and that changed.
+        "freezes" => "the same words, at other instants",
+        "variables" => "the same ones, in another order",
+        _ => "not the same, though it is written alike",
+    };
+    let keys = keys
+        .iter()
+        .filter(|key| **key != CALENDARS_KEY && !is_told(key));
+    let keys = keys.map(|key| ((*key).to_owned(), how(key).to_owned()));
+    let days = |name: &&str| (format!("calendar {name}"), "its days changed".to_owned());
+    calendars.iter().map(days).chain(keys).collect()
 }
 
 /// The keys that do not say the same.

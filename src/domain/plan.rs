@@ -29,7 +29,8 @@ mod room;
 mod verdict;
 
 pub use difference::{
-    Difference, DifferenceKind, StartChange, diff, start_changes, starts, starts_between,
+    CALENDARS_KEY, Difference, DifferenceKind, StartChange, changed_calendars, diff, start_changes,
+    starts, starts_between,
 };
 use doubt::look_before_first_send;
 pub use doubt::{found, interrupted};

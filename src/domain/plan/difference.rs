@@ -1,8 +1,9 @@
 //! What a new configuration changes, for the log and for people.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::iter::Peekable;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 
@@ -90,14 +91,13 @@ fn changed_keys(old: &Entry, new: &Entry) -> Vec<&'static str> {
     };
     let only_on = names(&old_days.only_on) != names(&new_days.only_on);
     let skip_on = names(&old_days.skip_on) != names(&new_days.skip_on);
-    let calendars =
-        (&old_days.only_on, &old_days.skip_on) != (&new_days.only_on, &new_days.skip_on);
+    let calendars = !changed_calendars(old, new).is_empty();
     let (was, is) = (&old.request, &new.request);
     [
         ("cron or timezone", print(old) != print(new)),
         ("only_on", only_on),
         ("skip_on", skip_on),
-        ("what its calendars say", calendars && !only_on && !skip_on),
+        (CALENDARS_KEY, calendars),
         ("on_excluded", old_days.on_excluded != new_days.on_excluded),
         ("freezes", old_days.freezes != new_days.freezes),
         ("account", old.account != new.account),
@@ -135,6 +135,23 @@ fn changed_keys(old: &Entry, new: &Entry) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(key, changed)| changed.then_some(key))
     .collect()
+}
+
+/// What is said of an entry whose calendars have the names that they had, and other days.
+pub const CALENDARS_KEY: &str = "what its calendars say";
+
+/// The calendars that an entry has before and after, and that say something else now.
+pub fn changed_calendars<'e>(old: &'e Entry, new: &'e Entry) -> BTreeSet<&'e str> {
+    fn calendars(entry: &Entry) -> impl Iterator<Item = &Arc<Calendar>> {
+        let days = entry.schedule.as_ref().map(Schedule::days);
+        days.into_iter()
+            .flat_map(|days| days.only_on.iter().chain(&days.skip_on))
+    }
+    let is_changed = |calendar: &&Arc<Calendar>| {
+        calendars(old).any(|was| was.name() == calendar.name() && was != *calendar)
+    };
+    let changed = calendars(new).filter(is_changed);
+    changed.map(|calendar| calendar.name()).collect()
 }
 
 /// A start that one of two versions of an entry has and the other has not.
@@ -189,6 +206,9 @@ pub fn start_changes<'e>(
     until: Timestamp,
 ) -> impl Iterator<Item = StartChange> {
     let zone = |entry: Option<&Entry>| Some(Arc::clone(entry?.schedule.as_ref()?.zone()));
+    // Somebody who changes a default changes entries by the thousand, and hardly ever when they start.
+    let is_open = old.and_then(start_facts) != new.and_then(start_facts);
+    let (old, new) = (old.filter(|_| is_open), new.filter(|_| is_open));
     StartChanges {
         old: starts(old, from, until).peekable(),
         new: starts(new, from, until).peekable(),
@@ -196,6 +216,26 @@ pub fn start_changes<'e>(
         ready: VecDeque::new(),
         next: None,
     }
+}
+
+/// All that [`starts`] looks at: two versions of an entry that have the same here start at the same instants.
+#[derive(PartialEq)]
+struct StartFacts<'e> {
+    schedule: &'e Schedule,
+    not_before: Option<Timestamp>,
+    not_after: Option<Timestamp>,
+    offset: Duration,
+}
+
+/// None for an entry that never starts by itself.
+fn start_facts(entry: &Entry) -> Option<StartFacts<'_>> {
+    let schedule = entry.schedule.as_ref().filter(|_| entry.enabled)?;
+    Some(StartFacts {
+        schedule,
+        not_before: entry.not_before,
+        not_after: entry.not_after,
+        offset: spread_offset(entry),
+    })
 }
 
 struct StartChanges<O: Iterator, N: Iterator> {
@@ -288,9 +328,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::time::Duration;
-
     use super::*;
     use crate::domain::{AccountName, CatchUp, Overlap, Policy, RunRequest};
 
@@ -396,6 +433,64 @@ mod tests {
             StartChange::Added(day("25T04")),
         ];
         assert_eq!(first, expected);
+    }
+
+    #[test]
+    fn starts_are_looked_for_only_where_they_may_differ() {
+        use crate::domain::calendar::CalendarParts;
+        use crate::domain::schedule::{Freeze, OnExcluded};
+
+        let entry = |change: fn(&mut Entry)| due(&["0 2 * * *"], change);
+        let usual = entry(|_| ());
+        let differs = |change| start_facts(&usual) != start_facts(&entry(change));
+        let alike: [fn(&mut Entry); 5] = [
+            |_| (),
+            |entry| entry.policy.priority = 7,
+            |entry| entry.labels = Arc::new(BTreeSet::from(["web".to_owned()])),
+            |entry| entry.catch_up = CatchUp::None,
+            |entry| entry.deadline = Duration::from_secs(7),
+        ];
+        for change in alike {
+            assert!(!differs(change));
+        }
+        fn with_days(entry: &mut Entry, change: impl FnOnce(&mut Days)) {
+            let schedule = entry.schedule.take().unwrap();
+            let mut days = schedule.days().clone();
+            change(&mut days);
+            entry.schedule = Some(schedule.with_days(days));
+        }
+        let unlike: [fn(&mut Entry); 10] = [
+            |entry| entry.enabled = false,
+            |entry| entry.schedule = None,
+            |entry| entry.schedule = due(&["0 3 * * *"], |_| ()).schedule,
+            |entry| {
+                let zone = Arc::new(Zone::new("Asia/Tokyo", 9 * 3600, Vec::new()));
+                entry.schedule = Some(Schedule::parse(&["0 2 * * *"], zone).unwrap());
+            },
+            |entry| entry.spread = Duration::from_secs(36_000),
+            |entry| entry.not_before = Some(at("2026-11-24T12:00:00Z")),
+            |entry| entry.not_after = Some(at("2026-11-24T12:00:00Z")),
+            |entry| {
+                let weekend = CalendarParts {
+                    weekend: 1,
+                    ..CalendarParts::default()
+                };
+                let calendar = Arc::new(Calendar::new("off", weekend));
+                with_days(entry, |days| days.skip_on = Box::new([calendar]));
+            },
+            |entry| with_days(entry, |days| days.on_excluded = OnExcluded::Next),
+            |entry| {
+                let freeze = Freeze {
+                    from: at("2026-11-24T12:00:00Z"),
+                    until: at("2026-11-24T12:00:00Z"),
+                    why: "audit".to_owned(),
+                };
+                with_days(entry, |days| days.freezes = Arc::from([freeze]));
+            },
+        ];
+        for (number, change) in (1..).zip(unlike) {
+            assert!(differs(change), "change {number}");
+        }
     }
 
     #[test]
