@@ -23,6 +23,7 @@ use super::request::{RunRequest, VARIABLE_VALUE_CHARS_MAX, VariableValue};
 use super::zone::Zone;
 
 mod filters;
+mod kinds;
 mod moment;
 mod samples;
 mod scan;
@@ -138,7 +139,8 @@ pub struct Checked {
     pub zones: Vec<(String, Range<usize>)>,
 }
 
-/// Checks all that does not depend on a tick: the form, the names, the filters and what is written in quotes after them.
+/// Checks all that does not depend on a tick: the form, the names, the filters and what is written in quotes after them, and
+/// of every part that it can be what it is used for, also of one that is used on some ticks alone.
 ///
 /// # Errors
 /// The first thing that is wrong.
@@ -148,6 +150,7 @@ pub fn check(text: &str) -> Result<Checked, Wrong> {
         if let Piece::Expression { inner, .. } = piece {
             scan::check(text, inner.clone(), None, &mut checked.zones)?;
             compile(text, &inner)?;
+            kinds::check(&scan::words(text, &inner)?)?;
         }
     }
     Ok(checked)

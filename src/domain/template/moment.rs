@@ -176,11 +176,8 @@ impl Moment {
         let first = |year: i32, month: u32| NaiveDate::from_ymd_opt(year, month, 1).unwrap_or(day);
         let start = match unit {
             Unit::Hour => {
-                let past = TimeDelta::seconds(self.at.timestamp() + i64::from(self.offset()));
-                let past = TimeDelta::seconds(past.num_seconds().rem_euclid(3600));
                 return Self {
-                    at: DateTime::from_timestamp((self.at - past).timestamp(), 0)
-                        .unwrap_or(self.at),
+                    at: self.start_of_hour(),
                     ..self.clone()
                 };
             }
@@ -197,6 +194,27 @@ impl Moment {
             at: self.first(start.and_time(NaiveTime::MIN)),
             ..self.clone()
         }
+    }
+
+    /// Since when the clock has shown this hour without a break. An hour that a clock change repeats in full is two hours,
+    /// each with its own start. Where the clock goes by half an hour (Australia/Lord_Howe), it shows one hour for 90
+    /// minutes, or begins one in its middle.
+    fn start_of_hour(&self) -> DateTime<Utc> {
+        let now = self.at.timestamp();
+        let hour_of = |at: i64, offset: i32| (at + i64::from(offset)).div_euclid(3600);
+        let stretch_at = |at| self.zone.as_ref().map(|zone| zone.stretch_at(at));
+        let hour = hour_of(now, self.offset());
+        let mut start = hour * 3600 - i64::from(self.offset());
+        if let Some(stretch) = stretch_at(now)
+            && start < stretch.start
+        {
+            let before = stretch_at(stretch.start - 1);
+            let before = before.filter(|before| hour_of(stretch.start - 1, before.offset) == hour);
+            start = before.map_or(stretch.start, |before| {
+                (hour * 3600 - i64::from(before.offset)).max(before.start)
+            });
+        }
+        DateTime::from_timestamp(start, 0).unwrap_or(self.at)
     }
 
     fn first(&self, local: chrono::NaiveDateTime) -> DateTime<Utc> {
@@ -235,6 +253,12 @@ pub(super) struct Step {
 }
 
 impl Step {
+    /// No more days than this.
+    pub(super) fn days_max(self) -> u64 {
+        let months = (u64::from(self.months) * 366).div_ceil(12);
+        self.days + months + self.seconds.unsigned_abs().div_ceil(86_400)
+    }
+
     /// Reads `1d`, `2w`, `1mo`, `1y`, `90m`, `1d12h`.
     pub(super) fn parse(text: &str) -> Result<Self, Advice> {
         let wrong = || {

@@ -93,12 +93,13 @@ pub(super) fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {
 
 /// A word of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word<'t> {
+pub(super) enum Word<'t> {
     /// A name with its points, a keyword, a filter.
     Name(&'t str),
     /// A text in quotes, without them and as it is written.
     Text(&'t str),
-    Number,
+    /// Its digits, as they are written.
+    Number(&'t str),
     Mark(char),
 }
 
@@ -138,10 +139,7 @@ pub(super) fn check<'t>(
                         == Some(Word::Name("is")));
             if follows('|') {
                 known(name, span, "filter", &filters::NAMES)?;
-                let argument = (after == Some(Word::Mark('(')))
-                    .then(|| words.get(at + 2))
-                    .flatten();
-                check_argument(name, span, argument, zones)?;
+                check_argument(name, span, words.get(at + 1..).unwrap_or_default(), zones)?;
             } else if KEYWORDS.contains(&name) {
                 // The engine knows where they may stand.
             } else if is_test {
@@ -255,31 +253,73 @@ fn known(
     })
 }
 
-/// Checks a text that is written in quotes after a filter: what is wrong with it is wrong for every tick.
+/// Checks a text that is written in quotes after a filter: what is wrong with it is wrong for every tick. `after` are the
+/// words after the filter.
 fn check_argument(
     filter: &str,
     filter_span: &Range<usize>,
-    argument: Option<&(Word<'_>, Range<usize>)>,
+    after: &[(Word<'_>, Range<usize>)],
     zones: &mut Vec<(String, Range<usize>)>,
 ) -> Result<(), Wrong> {
-    let Some((Word::Text(text), span)) = argument else {
-        let is_own = matches!(argument, Some((Word::Name("entry.timezone"), _)));
-        if filter == "in_zone" && !is_own {
-            let message = "`in_zone` needs the name of a zone in quotes";
-            let help = "write an IANA name, such as in_zone('Europe/Berlin'); `local` gives the entry's zone";
+    let needs = match filter {
+        "date" => (
+            "the form of a date in quotes",
+            "write what strftime knows, such as date('%Y%m%d')",
+        ),
+        "plus" | "minus" => (
+            "a step in time in quotes",
+            "write a number and a unit, such as minus('1d')",
+        ),
+        "start_of" => (
+            "the name of a stretch of time in quotes",
+            "write hour, day, week, month, quarter or year, such as start_of('week')",
+        ),
+        "in_zone" => (
+            "the name of a zone in quotes",
+            "write an IANA name, such as in_zone('Europe/Berlin'); `local` gives the entry's zone",
+        ),
+        _ => return Ok(()),
+    };
+    let (text, span) = match after {
+        [
+            (Word::Mark('('), _),
+            (Word::Text(text), span),
+            (Word::Mark(')'), _),
+            ..,
+        ] if !text.contains('\\') => (*text, span),
+        [
+            (Word::Mark('('), _),
+            (Word::Name("entry.timezone"), _),
+            (Word::Mark(')'), _),
+            ..,
+        ] if filter == "in_zone" => {
+            return Ok(());
+        }
+        // What is put together of several things could be wrong in some night alone.
+        _ => {
+            let (what, help) = needs;
+            let message = match after {
+                [(Word::Mark('('), _), (Word::Text(text), _), ..] => {
+                    let but = match text.contains('\\') {
+                        true => "without a backslash",
+                        false => "and nothing beside it",
+                    };
+                    format!("`{filter}` needs {what}, {but}")
+                }
+                _ => format!("`{filter}` needs {what}"),
+            };
             return Err(Wrong::new(filter_span.clone(), message, help));
         }
-        return Ok(());
     };
     let wrong = match filter {
         "date" => moment::format_wrong(text),
         "plus" | "minus" => moment::Step::parse(text).err(),
         "start_of" => moment::Unit::parse(text).err(),
-        "in_zone" => {
-            zones.push(((*text).to_owned(), span.clone()));
+        // `in_zone`
+        _ => {
+            zones.push((text.to_owned(), span.clone()));
             None
         }
-        _ => None,
     };
     match wrong {
         None => Ok(()),
@@ -287,7 +327,11 @@ fn check_argument(
     }
 }
 
-fn words<'t>(text: &'t str, inner: &Range<usize>) -> Result<Vec<(Word<'t>, Range<usize>)>, Wrong> {
+/// The words of an expression, each with its place in the text.
+pub(super) fn words<'t>(
+    text: &'t str,
+    inner: &Range<usize>,
+) -> Result<Vec<(Word<'t>, Range<usize>)>, Wrong> {
     let mut words = Vec::new();
     let mut at = inner.start;
     let piece = |range: Range<usize>| text.get(range).unwrap_or_default();
@@ -319,7 +363,7 @@ fn words<'t>(text: &'t str, inner: &Range<usize>) -> Result<Vec<(Word<'t>, Range
             }
             '0'..='9' => {
                 at = while_in(|c| c.is_ascii_alphanumeric() || c == '_');
-                Word::Number
+                Word::Number(piece(start..at))
             }
             '|' | '(' | ')' | ',' | '~' | '+' | '-' | '=' | '!' | '<' | '>' => {
                 at += 1;
