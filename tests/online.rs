@@ -425,3 +425,19 @@ fn a_large_project_is_listed_page_by_page() {
         said.all()
     );
 }
+
+#[test]
+fn a_pipeline_is_found_by_its_name_however_long_the_list_is() {
+    let account = ACCOUNT.replace("region:", "requests_per_second: 1000, region:");
+    let place = Place::new(&account);
+    let mut pipelines = String::from("pipelines:\n");
+    for number in 0..10_101 {
+        pipelines.push_str(&format!(
+            "  - {{ project_id: {PROJECT}, pipeline_id: {number:032}, name: p{number:05} }}\n"
+        ));
+    }
+    place.write("pipelines.yaml", &pipelines);
+    place
+        .rehearse(&["discover", "--project", PROJECT, "--entry", "p10100"])
+        .ends(0, &["pipeline_id: \"00000000000000000000000000010100\""]);
+}

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::online::{Pipelines, Service};
 use super::{Common, form, load, stderr, stdout};
-use crate::codearts::http::Client;
+use crate::codearts::http::{Client, PipelinePage};
 use crate::codearts::pipelines::said;
 use crate::config::{self, Config, SourceFile, shown};
 use crate::domain::pipeline::{PipelineRow, Seen, SeenConcurrency, SeenPipeline, without_user};
@@ -40,6 +40,8 @@ pub(super) struct Options {
     pipelines: Pipelines,
 }
 
+/// So many pipelines of a project are read: a service whose list has no end is not followed for ever.
+const PIPELINES_MAX: usize = 100_000;
 /// What stands for a configuration where there is none.
 const SANDBOX_ACCOUNT: &str = "accounts: { sandbox: { region: cn-north-4 } }";
 
@@ -107,6 +109,68 @@ fn account(config: &Config, name: Option<&str>) -> anyhow::Result<AccountName> {
     }
 }
 
+/// A list that is followed to its end, which a service that never stops does not have.
+struct List {
+    /// The pipelines that were on it, by id.
+    known: BTreeSet<String>,
+    /// Where the next page begins, if it is to be read.
+    next: Option<u64>,
+    /// How many there are, as the service says.
+    total: Option<u64>,
+    /// Why it was not followed to its end.
+    cut: Option<String>,
+}
+
+impl List {
+    fn new() -> Self {
+        Self {
+            known: BTreeSet::new(),
+            next: Some(0),
+            total: None,
+            cut: None,
+        }
+    }
+
+    /// Takes a page, and gives what is new on it: a list that changed between two pages shows a row twice.
+    fn take(&mut self, page: PipelinePage) -> Vec<PipelineRow> {
+        let PipelinePage {
+            mut rows,
+            total,
+            next,
+        } = page;
+        let is_empty = rows.is_empty();
+        rows.retain(|row| self.known.insert(row.id.clone()));
+        (self.next, self.total) = (next, total);
+        let read = self.known.len();
+        if next.is_some() && rows.is_empty() && !is_empty {
+            self.cut = Some(format!(
+                "after {read} pipelines the service gave nothing new and said that there are more"
+            ));
+        } else if next.is_some() && read >= PIPELINES_MAX {
+            self.cut = Some(format!("no more than {PIPELINES_MAX} pipelines are read"));
+        }
+        if self.cut.is_some() {
+            self.next = None;
+        }
+        rows
+    }
+
+    /// What of the list was not read, in words, once it has ended.
+    fn missing(&self) -> Option<String> {
+        let read = self.known.len();
+        let of = self
+            .total
+            .map_or_else(String::new, |total| format!(" of {total}"));
+        match &self.cut {
+            Some(cut) => Some(format!("{cut} ({read}{of} were read)")),
+            None if self.total.is_some_and(|total| total > read as u64) => Some(format!(
+                "the service gave {read}{of} pipelines; the list may have changed meanwhile: run it again"
+            )),
+            None => None,
+        }
+    }
+}
+
 struct Asker {
     client: Client,
     account: AccountName,
@@ -122,16 +186,13 @@ impl Asker {
         }
     }
 
-    /// A page of the list and where the next one begins, if there is one.
-    async fn page(&self, offset: u64) -> anyhow::Result<(Vec<PipelineRow>, Option<u64>)> {
+    /// The next page of the list, without what was on those before.
+    async fn page(&self, list: &mut List, offset: u64) -> anyhow::Result<Vec<PipelineRow>> {
         let page = self
             .client
             .list_pipelines(&self.account, &self.project_id, offset);
         match page.await {
-            Ok((rows, has_more)) => {
-                let next = offset + rows.len() as u64;
-                Ok((rows, has_more.then_some(next)))
-            }
+            Ok(page) => Ok(list.take(page)),
             Err(answer) => bail!(
                 "the account {} cannot list the pipelines of the project {}: {}",
                 self.account,
@@ -141,20 +202,16 @@ impl Asker {
         }
     }
 
-    /// Page by page, so that a large project needs no memory and shows its first pipelines at once.
+    /// Page by page, so that a large project shows its first pipelines at once.
     async fn print_all(&self, json: bool) -> anyhow::Result<ExitCode> {
         let mut out = stdout(form(json));
-        let (mut next, mut all, mut hidden) = (Some(0), 0_usize, 0_usize);
-        let mut known = BTreeSet::new();
-        while let Some(offset) = next {
-            let (mut rows, more) = self.page(offset).await?;
-            next = more;
-            // A list that changed between two pages shows a row twice.
-            rows.retain(|row| known.insert(row.id.clone()));
+        let mut list = List::new();
+        let mut hidden = 0_usize;
+        while let Some(offset) = list.next {
+            let rows = self.page(&mut list, offset).await?;
             let wanted = rows.iter().map(|row| self.at(&row.id)).collect();
             let told = self.client.show_pipelines(&wanted, &|| ()).await;
             for row in &rows {
-                all += 1;
                 let seen = told.get(&self.at(&row.id));
                 match seen {
                     Some(Seen::Pipeline(pipeline)) if json => {
@@ -181,7 +238,10 @@ impl Asker {
             }
             out.flush()?;
         }
-        if all == 0 && !json {
+        if let Some(why) = list.missing() {
+            bail!("this is not all: {why}");
+        }
+        if list.known.is_empty() && !json {
             writeln!(
                 stderr(),
                 "the project {} has no pipelines that the account {} may see",
@@ -230,17 +290,19 @@ impl Asker {
     async fn id_of(&self, name: &str) -> anyhow::Result<String> {
         let mut ids = BTreeSet::new();
         let mut names = BTreeSet::new();
-        let mut next = Some(0);
-        while let Some(offset) = next {
-            let (rows, more) = self.page(offset).await?;
-            next = more;
-            for row in rows {
+        let mut list = List::new();
+        while let Some(offset) = list.next {
+            for row in self.page(&mut list, offset).await? {
                 if row.name == name {
                     ids.insert(row.id);
                 } else {
                     names.insert(row.name);
                 }
             }
+        }
+        // Also if one was found: it may not be the only one.
+        if let Some(why) = list.missing() {
+            bail!("the pipeline {name:?} cannot be looked for by its name, give its id: {why}");
         }
         let ids: Vec<String> = ids.into_iter().collect();
         match ids.as_slice() {
@@ -376,4 +438,77 @@ fn brief(text: &str) -> String {
     }
     let cut: String = text.chars().take(CHARS_MAX).collect();
     format!("{cut:?}...")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(ids: std::ops::Range<usize>, total: Option<u64>, has_more: bool) -> PipelinePage {
+        let next = has_more.then_some(ids.end as u64);
+        let row = |id: usize| PipelineRow {
+            id: id.to_string(),
+            name: "web".to_owned(),
+            is_banned: None,
+        };
+        PipelinePage {
+            rows: ids.map(row).collect(),
+            total,
+            next,
+        }
+    }
+
+    #[test]
+    fn a_list_is_followed_to_its_end() {
+        let mut list = List::new();
+        let mut from = 0;
+        while let Some(offset) = list.next {
+            assert_eq!(offset, from as u64);
+            let new = list.take(page(from..from + 50, Some(9_000), from < 8_950));
+            assert_eq!(new.len(), 50);
+            from += 50;
+        }
+        assert_eq!((from, list.missing()), (9_000, None));
+    }
+
+    #[test]
+    fn a_list_that_does_not_end_well_says_so() {
+        // The same page again and again.
+        let mut list = List::new();
+        assert_eq!(list.take(page(0..50, None, true)).len(), 50);
+        assert_eq!(list.take(page(0..50, None, true)).len(), 0);
+        assert_eq!(list.next, None);
+        let why = list.missing().unwrap();
+        assert!(
+            why.contains("gave nothing new") && why.contains("(50 were read)"),
+            "{why}"
+        );
+        // New ones for ever.
+        let mut list = List::new();
+        let mut from = 0;
+        while list.next.is_some() {
+            list.take(page(from..from + 50, Some(u64::MAX), true));
+            from += 50;
+        }
+        assert_eq!(from, PIPELINES_MAX);
+        let why = list.missing().unwrap();
+        assert!(
+            why.contains("no more than 100000") && why.contains("100000 of"),
+            "{why}"
+        );
+        // Fewer than there are.
+        let mut list = List::new();
+        list.take(page(0..50, Some(120), true));
+        assert_eq!(
+            list.missing().unwrap(),
+            "the service gave 50 of 120 pipelines; the list may have changed meanwhile: run it again"
+        );
+        list.take(page(50..50, Some(120), false));
+        assert!(list.missing().unwrap().contains("50 of 120"));
+        // A row that is shown twice is no reason to stop.
+        let mut list = List::new();
+        list.take(page(0..50, Some(100), true));
+        assert_eq!(list.take(page(49..99, Some(99), false)).len(), 49);
+        assert_eq!(list.missing(), None);
+    }
 }

@@ -29,6 +29,7 @@ mod sources;
 
 pub use dry_run::dry_run;
 pub use looks::longest_look;
+pub use pipelines::PipelinePage;
 
 use gate::Hold;
 use lines::Trust;

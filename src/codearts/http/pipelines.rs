@@ -24,8 +24,17 @@ const ROUNDS: u32 = 3;
 const REST: Duration = Duration::from_secs(2);
 /// The longest rest, whatever the service says: somebody waits at a terminal.
 const REST_MAX: Duration = Duration::from_secs(30);
-/// The most pages of a project's list that are read.
-const PAGES_MAX: u64 = 100;
+
+/// A page of a project's pipelines, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelinePage {
+    /// What is on it.
+    pub rows: Vec<PipelineRow>,
+    /// How many there are on all pages, if the service says so.
+    pub total: Option<u64>,
+    /// Where the next one begins; none behind the last one.
+    pub next: Option<u64>,
+}
 
 impl Client {
     /// Asks about pipelines. `heard` is called for each answer, from time to time, to show that it goes on.
@@ -65,7 +74,7 @@ impl Client {
         }
     }
 
-    /// A page of a project's pipelines, by name, and whether there are more. A page is asked for from `offset` on.
+    /// A page of a project's pipelines, from the one at `offset` on. How far a list is followed is for the caller to say.
     ///
     /// # Errors
     /// What the service said instead.
@@ -74,7 +83,7 @@ impl Client {
         account: &AccountName,
         project_id: &str,
         offset: u64,
-    ) -> Result<(Vec<PipelineRow>, bool), Answer> {
+    ) -> Result<PipelinePage, Answer> {
         let Some(session) = self.session(account) else {
             return Err(no_account(account));
         };
@@ -91,7 +100,11 @@ impl Client {
             Some(total) => !page.rows.is_empty() && end < total,
             None => page.rows.len() as u64 >= ROWS,
         };
-        Ok((page.rows, has_more && end < PAGES_MAX * ROWS))
+        Ok(PipelinePage {
+            rows: page.rows,
+            total: page.total,
+            next: has_more.then_some(end),
+        })
     }
 }
 
