@@ -186,6 +186,43 @@ nightly-web  Thu 2026-11-26 02:00:00 Asia/Shanghai  2026-11-25T18:00:00Z
 }
 
 #[test]
+fn until_a_time_all_ticks_are_shown() {
+    let place = Place::new(TWO_ZONES);
+    let at = ["next", "--at", "2026-11-24T00:00:00Z"];
+    let lines = |arguments: &[&str]| {
+        let said = place.run(&[&at[..], arguments].concat());
+        assert_eq!(said.code, 0, "{}", said.all());
+        said.out.lines().count()
+    };
+    assert_eq!(lines(&["--until", "10d"]), 20);
+    assert_eq!(lines(&["--until", "10d", "-n", "3"]), 6);
+    assert_eq!(lines(&["--until", "10d", "nightly-web"]), 10);
+    assert_eq!(lines(&["--until", "10d", "--cron", "0 2 * * *"]), 10);
+    assert_eq!(lines(&["--cron", "0 2 * * *"]), 5);
+    assert_eq!(lines(&[]), 2);
+    // What has no end for a person is cut, and said to be.
+    let often = place.0.path().join("often.yaml");
+    let entry = TWO_ZONES.replace(
+        "nightly-utc: { cron: \"0 2 * * *\"",
+        "often: { cron: \"* * * * * *\", allow_subminute: true",
+    );
+    std::fs::write(&often, entry).unwrap();
+    let of_entry = ["--config", "often.yaml", "often", "--json"];
+    let of_pattern = ["--cron", "* * * * * *"];
+    for (arguments, name) in [(&of_entry[..], "often"), (&of_pattern, "--cron")] {
+        let said = place.run(&[&at[..], &["--until", "2d"], arguments].concat());
+        assert_eq!(said.out.lines().count(), 100_000, "{}", said.err);
+        let more = format!(
+            "{name}: these are the first 100000 ticks; for the others give --at 2026-11-25T03:46:40Z"
+        );
+        assert!(said.err.contains(&more), "{}", said.err);
+        let said = place.run(&[&at[..], &["--until", "100000s"], arguments].concat());
+        assert_eq!(said.out.lines().count(), 100_000, "{}", said.err);
+        assert!(!said.err.contains("these are"), "{}", said.err);
+    }
+}
+
+#[test]
 fn a_stretch_of_time_is_written_as_people_write_it() {
     let place = Place::new(TWO_ZONES);
     let day = place.run(&["next", "--at", "2026-11-24", "--until", "1d", "-n", "9"]);

@@ -24,6 +24,9 @@ use crate::domain::{
 use crate::ledger::Ledger;
 use crate::os::Clock;
 
+/// So many ticks of an entry or pattern are shown at most.
+const COUNT_MAX: u32 = 100_000;
+
 /// Arguments of `next`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -46,8 +49,9 @@ pub(super) struct Options {
     /// Only ticks up to this: a time as for --at (of a day its start), or a duration from there (24h, 7d)
     #[arg(long, value_name = "T", value_parser = moment, allow_hyphen_values = true)]
     until: Option<Moment>,
-    /// How many ticks of each entry, or of the pattern [default: 5, or 1 if no entry is named]
-    #[arg(short = 'n', long = "count", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// How many ticks of each entry, or of the pattern, at most [default: 5, or 1 if no entry is named; with --until all up
+    /// to there]
+    #[arg(short = 'n', long = "count", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(COUNT_MAX)))]
     count: Option<u32>,
     /// Print JSON: one object a line for entries, one object for --cron
     #[arg(long)]
@@ -69,6 +73,24 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
     }
     let meant = Meant::new(options.timezone.as_deref())?;
     of_entries(common, span(options, &meant, now)?, options)
+}
+
+/// How many ticks are shown: as many as were asked for, else all up to an end that was given, else the usual number.
+fn count(options: &Options, usual: u32) -> u32 {
+    let all = options.until.map(|_| COUNT_MAX);
+    options.count.or(all).unwrap_or(usual)
+}
+
+/// Says that there is more than is shown, where all was to be shown.
+fn print_cut(options: &Options, what: &str, last: Timestamp) -> std::io::Result<()> {
+    if options.count.is_some() {
+        return Ok(());
+    }
+    writeln!(
+        stderr(),
+        "{what}: these are the first {COUNT_MAX} ticks; for the others give --at {}",
+        rfc3339(last)
+    )
 }
 
 /// The stretch of time that is looked at.
@@ -138,11 +160,9 @@ fn of_pattern(pattern: &str, now: Timestamp, options: &Options) -> anyhow::Resul
             return Ok(ExitCode::FAILURE);
         }
     };
-    let ticks = ticks(
-        &schedule,
-        span(options, &meant, now)?,
-        options.count.unwrap_or(5),
-    );
+    let stretch = span(options, &meant, now)?;
+    let mut printed = Printed::default();
+    let ticks = ticks(&schedule, stretch, count(options, 5)).inspect(|tick| printed.add(*tick));
     if options.json {
         let next: Vec<String> = ticks.map(|tick| local(schedule.zone(), tick)).collect();
         let mut answer = json!({ "next": next });
@@ -150,6 +170,10 @@ fn of_pattern(pattern: &str, now: Timestamp, options: &Options) -> anyhow::Resul
             answer["resolved"] = Value::from(is.as_str());
         }
         writeln!(out, "{answer}")?;
+        out.flush()?;
+        if let Some(last) = printed.cut(&schedule, stretch.until) {
+            print_cut(options, "--cron", last)?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(note) = hash_words(&schedule) {
@@ -163,6 +187,10 @@ fn of_pattern(pattern: &str, now: Timestamp, options: &Options) -> anyhow::Resul
         let local = weekday_local(schedule.zone(), tick);
         let line = format!("{local}  {}  {note}", rfc3339(tick));
         writeln!(out, "{}", line.trim_end())?;
+    }
+    out.flush()?;
+    if let Some(last) = printed.cut(&schedule, stretch.until) {
+        print_cut(options, "--cron", last)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -254,9 +282,7 @@ fn of_entries(common: &Common, stretch: Stretch, options: &Options) -> anyhow::R
     };
     entries.sort_by(|one, other| one.name.cmp(&other.name));
     entries.dedup_by(|one, other| one.name == other.name);
-    let each = options
-        .count
-        .unwrap_or(if options.entries.is_empty() { 1 } else { 5 });
+    let each = count(options, if options.entries.is_empty() { 1 } else { 5 });
     // Only JSON shows what templates make.
     let with_templates = entries.iter().filter(|_| options.json);
     let successes = load::last_successes(common, with_templates.map(Arc::as_ref))?;
@@ -277,10 +303,21 @@ fn of_entries(common: &Common, stretch: Stretch, options: &Options) -> anyhow::R
         .filter_map(|(_, rows)| rows.as_mut())
         .collect();
     let mut out = stdout(form(options.json));
+    let mut printed: BTreeMap<&EntryName, Printed> = BTreeMap::new();
     merge(&mut rows, |row| {
+        if row.excluded.is_none() {
+            printed.entry(&row.entry.name).or_default().add(row.due);
+        }
         print_row(&mut out, row, width, options.json)
     })?;
     out.flush()?;
+    for entry in &entries {
+        let cut = printed.get(&entry.name).zip(entry.schedule.as_ref());
+        let until = end_of(entry, stretch);
+        if let Some(last) = cut.and_then(|(printed, schedule)| printed.cut(schedule, until)) {
+            print_cut(options, entry.name.as_str(), last)?;
+        }
+    }
     for (entry, _) in silent {
         let why = why_silent(entry, stretch);
         writeln!(stderr(), "{}: {why}", entry.name)?;
@@ -468,6 +505,34 @@ pub(super) fn first_start<'e>(
     Some(format!("{} at {local} {}", first.entry.name, zone.name()))
 }
 
+/// The ticks that were shown of one schedule.
+#[derive(Debug, Default, Clone, Copy)]
+struct Printed {
+    count: u32,
+    last: Option<Timestamp>,
+}
+
+impl Printed {
+    fn add(&mut self, tick: Timestamp) {
+        (self.count, self.last) = (self.count.saturating_add(1), Some(tick));
+    }
+
+    /// The last one, if they are as many as are ever shown and another one follows.
+    fn cut(self, schedule: &Schedule, until: Option<Timestamp>) -> Option<Timestamp> {
+        let last = self.last.filter(|_| self.count >= COUNT_MAX)?;
+        let next = schedule.next_after(last)?;
+        until.is_none_or(|until| next <= until).then_some(last)
+    }
+}
+
+/// Until when an entry's ticks are looked at.
+fn end_of(entry: &Entry, stretch: Stretch) -> Option<Timestamp> {
+    match (stretch.until, entry.not_after) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// The coming starts, and between them what is excluded.
 fn rows_of<'e>(
     entry: &'e Entry,
@@ -480,10 +545,7 @@ fn rows_of<'e>(
     let at = entry.not_before.map_or(stretch.at, |begin| {
         stretch.at.max(begin - TimeDelta::microseconds(1))
     });
-    let until = match (stretch.until, entry.not_after) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    };
+    let until = end_of(entry, stretch);
     let mut left = count;
     let mut cursor = at;
     let mut ready = VecDeque::new();
