@@ -45,7 +45,11 @@ fn manual() -> String {
          \n\
          While it runs they can be changed: POST rules to /sandbox/faults, as text (one a line) or\n\
          JSON; DELETE /sandbox/faults forgets them; GET /sandbox/runs lists all runs.\n\
-         It prints how to use it to stdout, and its log to stderr.",
+         It prints how to use it to stdout, and its log to stderr.\n\
+         \n\
+         It keeps nothing: ended and started again it knows no run of before. A daemon looks for\n\
+         those it followed, and ends their ticks as unknown after ten minutes. The sandbox inside\n\
+         `daemon --sandbox` ends with it, the ledger of its rehearsals does not.",
         declared::MANUAL,
         faults_manual()
     )
