@@ -9,7 +9,7 @@ use super::settings::{
 };
 
 /// So many pipelines may be declared.
-const PIPELINES_MAX: usize = 10_000;
+const PIPELINES_MAX: usize = 20_000;
 
 /// The pipelines of a file.
 ///

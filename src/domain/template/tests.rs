@@ -625,8 +625,8 @@ const SOMETIMES_WRONG: &[(&str, &str, &str)] = &[
         "this compares an instant with a text",
     ),
     (
-        "{{ 'x' if tick.previous == none else 'y' }}",
-        "tick.previous == none",
+        "{{ 'x' if tick.due == none else 'y' }}",
+        "tick.due == none",
         "this compares an instant with nothing",
     ),
     (
