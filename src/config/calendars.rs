@@ -103,6 +103,16 @@ struct FreezeRule<'t> {
     why: String,
 }
 
+impl FreezeRule<'_> {
+    /// Whether it holds the entry of that name and these labels.
+    fn holds(&self, name: &EntryName, labels: &BTreeSet<String>) -> bool {
+        let is_one = |(word, _): &(&str, At)| labels.contains(*word) || *word == name.as_str();
+        let meant = self.labels.as_ref();
+        meant.is_none_or(|words| words.iter().any(|(word, _)| labels.contains(*word)))
+            && !self.except.iter().any(is_one)
+    }
+}
+
 /// The texts that a configuration is made of beside its YAML.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sources<'s> {
@@ -250,12 +260,7 @@ impl<'t> Calendars<'t> {
         labels: &BTreeSet<String>,
         zone: &Zone,
     ) -> Vec<Freeze> {
-        let is_one = |(word, _): &(&str, At)| labels.contains(*word) || *word == name.as_str();
-        let holds = |rule: &&FreezeRule<'_>| {
-            let meant = rule.labels.as_ref();
-            meant.is_none_or(|words| words.iter().any(|(word, _)| labels.contains(*word)))
-                && !rule.except.iter().any(is_one)
-        };
+        let holds = |rule: &&FreezeRule<'_>| rule.holds(name, labels);
         let freeze = |rule: &FreezeRule<'_>| Freeze {
             from: text::first_instant(rule.from, zone),
             until: text::last_instant(rule.until, zone),
@@ -310,6 +315,14 @@ impl<'t> Calendars<'t> {
             for (word, at) in rule.except.iter().filter(|(word, _)| !either(word)) {
                 let known = words.union(&names).copied().collect();
                 unknown_word(check, word, *at, "label or name", &known);
+            }
+            let mut labels = rule.labels.iter().flatten();
+            let is_told = labels.any(|(word, _)| !words.contains(word));
+            let holds = |entry: &Arc<Entry>| rule.holds(&entry.name, &entry.labels);
+            if !is_told && !entries.is_empty() && !entries.values().any(holds) {
+                let message = "this freeze holds no entry";
+                let help = "write under `labels` whom it is for, or leave the key out for all; `except` may name too many";
+                check.report(Finding::warning(Kind::Idle, rule.at, message).help(help));
             }
         }
     }

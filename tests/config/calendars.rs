@@ -327,6 +327,16 @@ fn what_will_not_do_what_it_seems_to_is_warned_of() {
             "no entry has the label `wep`",
         ),
         (
+            "calendars: { cn: { weekend: [sat] } }\nfreezes: [{ from: 2027-01-01, until: 2027-01-05, labels: [] }]\n",
+            entry,
+            "this freeze holds no entry",
+        ),
+        (
+            "calendars: { cn: { weekend: [sat] } }\nfreezes: [{ from: 2027-01-01, until: 2027-01-05, labels: [web], except: [web] }]\n",
+            entry,
+            "this freeze holds no entry",
+        ),
+        (
             "",
             "cron: 0 2 * * *\non_excluded: next",
             "keeps to no calendar",
