@@ -52,7 +52,7 @@ impl<'t> Can<'t> {
         }
     }
 
-    fn or(self, other: Can<'t>) -> Self {
+    fn or(self, other: Self) -> Self {
         Self {
             kinds: self.kinds | other.kinds,
             absent: self.absent.or(other.absent),
@@ -184,13 +184,14 @@ fn present(can: Can<'_>, span: &Range<usize>) -> Result<(), Wrong> {
     Err(Wrong::new(span.clone(), message, WHEN_ABSENT))
 }
 
+/// A part that has to have a value.
+fn value<'t>(part: &Part<'t>, there: There) -> Result<Can<'t>, Wrong> {
+    let can = judge(part, there)?;
+    present(can, &part.span)?;
+    Ok(can)
+}
+
 fn judge<'t>(part: &Part<'t>, there: There) -> Result<Can<'t>, Wrong> {
-    /// A part that has to have a value.
-    fn value<'t>(part: &Part<'t>, there: There) -> Result<Can<'t>, Wrong> {
-        let can = judge(part, there)?;
-        present(can, &part.span)?;
-        Ok(can)
-    }
     let wrong = |message: String, help: &str| Err(Wrong::new(part.span.clone(), message, help));
     match &part.what {
         What::Constant(kind) => Ok(Can::be(*kind)),
@@ -234,48 +235,11 @@ fn judge<'t>(part: &Part<'t>, there: There) -> Result<Can<'t>, Wrong> {
             Ok(then.or(other))
         }
         What::Pair(mark, one, other) => {
-            let (one_can, other_can) = (value(one, there)?, value(other, there)?);
-            let both = one_can.or(other_can);
-            match mark {
-                '~' => {
-                    written(one_can, &one.span)?;
-                    written(other_can, &other.span)?;
-                    Ok(Can::be(TEXT))
-                }
-                '=' | '<' => {
-                    // Values of unlike kinds are never the same, and in an order that says nothing.
-                    if one_can.kinds & other_can.kinds != 0 {
-                        return Ok(Can::be(TRUTH));
-                    }
-                    let (one, other) = (name(one_can.kinds), name(other_can.kinds));
-                    let help = match both.kinds & NOTHING {
-                        0 => {
-                            "compare values of one kind, such as (tick.local | date('%a')) == 'Mon'"
-                        }
-                        _ => "whether something is there is asked with `is defined`",
-                    };
-                    wrong(format!("this compares {one} with {other}"), help)
-                }
-                'i' => match (one_can.beside(TEXT), other_can.beside(TEXT | LIST)) {
-                    (None, None) => Ok(Can::be(TRUTH)),
-                    (what, other) => wrong(
-                        format!(
-                            "`in` looks for a text in a text or a list, and this is {}",
-                            what.or(other).unwrap_or_default()
-                        ),
-                        "such as 'web' in entry.labels",
-                    ),
-                },
-                '+' if both.kinds == TEXT => Ok(Can::be(TEXT)),
-                mark => match both.beside(NUMBER) {
-                    Some(what) => wrong(
-                        format!("`{mark}` is for numbers, and this is {what}"),
-                        "instants are moved with plus('2h') and minus('1d'), texts are joined with `~`, and the seconds \
-                         between two instants are (A | unix) - (B | unix)",
-                    ),
-                    None => Ok(Can::be(NUMBER)),
-                },
-            }
+            let (one, other) = (
+                (value(one, there)?, &one.span),
+                (value(other, there)?, &other.span),
+            );
+            paired(part, *mark, one, other)
         }
         What::Filter(on, filter, arguments, literal) => {
             let can = judge(on, there)?;
@@ -289,6 +253,55 @@ fn judge<'t>(part: &Part<'t>, there: There) -> Result<Can<'t>, Wrong> {
             }
             filtered(part, can, filter, &given, *literal)
         }
+    }
+}
+
+/// What two parts with a mark between them can be.
+fn paired<'t>(
+    part: &Part<'t>,
+    mark: char,
+    (one_can, one_span): (Can<'t>, &Range<usize>),
+    (other_can, other_span): (Can<'t>, &Range<usize>),
+) -> Result<Can<'t>, Wrong> {
+    let wrong = |message: String, help: &str| Err(Wrong::new(part.span.clone(), message, help));
+    let both = one_can.or(other_can);
+    match mark {
+        '~' => {
+            written(one_can, one_span)?;
+            written(other_can, other_span)?;
+            Ok(Can::be(TEXT))
+        }
+        '=' | '<' => {
+            // Values of unlike kinds are never the same, and in an order that says nothing.
+            if one_can.kinds & other_can.kinds != 0 {
+                return Ok(Can::be(TRUTH));
+            }
+            let (one, other) = (name(one_can.kinds), name(other_can.kinds));
+            let help = match both.kinds & NOTHING {
+                0 => "compare values of one kind, such as (tick.local | date('%a')) == 'Mon'",
+                _ => "whether something is there is asked with `is defined`",
+            };
+            wrong(format!("this compares {one} with {other}"), help)
+        }
+        'i' => match (one_can.beside(TEXT), other_can.beside(TEXT | LIST)) {
+            (None, None) => Ok(Can::be(TRUTH)),
+            (what, other) => wrong(
+                format!(
+                    "`in` looks for a text in a text or a list, and this is {}",
+                    what.or(other).unwrap_or_default()
+                ),
+                "such as 'web' in entry.labels",
+            ),
+        },
+        '+' if both.kinds == TEXT => Ok(Can::be(TEXT)),
+        mark => match both.beside(NUMBER) {
+            Some(what) => wrong(
+                format!("`{mark}` is for numbers, and this is {what}"),
+                "instants are moved with plus('2h') and minus('1d'), texts are joined with `~`, and the seconds \
+                         between two instants are (A | unix) - (B | unix)",
+            ),
+            None => Ok(Can::be(NUMBER)),
+        },
     }
 }
 
@@ -386,7 +399,15 @@ fn known(part: &Part<'_>, outcome: bool) -> There {
         What::Not(of) => known(of, !outcome),
         What::And(one, other) if outcome => known(one, true).and(known(other, true)),
         What::Or(one, other) if !outcome => known(one, false).and(known(other, false)),
-        _ => There::default(),
+        What::Name(_)
+        | What::Constant(_)
+        | What::Filter(..)
+        | What::Defined(..)
+        | What::Negative(_)
+        | What::And(..)
+        | What::Or(..)
+        | What::Pair(..)
+        | What::Choice(..) => There::default(),
     }
 }
 
@@ -395,7 +416,15 @@ fn named(part: &Part<'_>) -> There {
     match &part.what {
         What::Name(name) => There::of(name),
         What::Filter(on, filter, ..) if *filter != "default" => named(on),
-        _ => There::default(),
+        What::Constant(_)
+        | What::Filter(..)
+        | What::Defined(..)
+        | What::Not(_)
+        | What::Negative(_)
+        | What::And(..)
+        | What::Or(..)
+        | What::Pair(..)
+        | What::Choice(..) => There::default(),
     }
 }
 
@@ -526,7 +555,7 @@ impl<'t> Reader<'_, 't> {
                 self.at += 2;
                 return Some('i');
             }
-            _ => return None,
+            Word::Mark(_) | Word::Name(_) | Word::Text(_) | Word::Number(_) => return None,
         };
         self.at += 1;
         if mark != 'i' {

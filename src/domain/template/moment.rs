@@ -197,7 +197,7 @@ impl Moment {
     }
 
     /// Since when the clock has shown this hour without a break. An hour that a clock change repeats in full is two hours,
-    /// each with its own start. Where the clock goes by half an hour (Australia/Lord_Howe), it shows one hour for 90
+    /// each with its own start. Where the clock goes by half an hour (`Australia/Lord_Howe`), it shows one hour for 90
     /// minutes, or begins one in its middle.
     fn start_of_hour(&self) -> DateTime<Utc> {
         let now = self.at.timestamp();
