@@ -672,9 +672,11 @@ impl<'t> Reader<'_, 't> {
                 What::Constant(NUMBER)
             }
             Word::Text(_) => {
-                // Several in a row are one.
-                while let Some(Word::Text(_)) = self.word() {
-                    self.at += 1;
+                // The engine joins them, and stops reading without a word if the second one has a mistake.
+                if let Some((Word::Text(_), span)) = self.words.get(self.at) {
+                    let message = "two texts in a row";
+                    let help = "write one text, or `~` between them";
+                    return Err(Wrong::new(span.clone(), message, help));
                 }
                 What::Constant(TEXT)
             }

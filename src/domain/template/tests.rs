@@ -650,6 +650,11 @@ const SOMETIMES_WRONG: &[(&str, &str, &str)] = &[
         "what follows a test belongs to it",
     ),
     (
+        "{{ 'x' if 'a' == 'b' '\\u{41}' else 'y' }}",
+        "'\\u{41}'",
+        "two texts in a row",
+    ),
+    (
         "{{ 1000000000000000 }}",
         "1000000000000000",
         "this is not a number",
@@ -704,7 +709,7 @@ fn what_a_condition_says_is_there_may_be_used() {
             "again",
             "first",
         ),
-        ("{{ -1 + 2 - -3 }}{{ 'a' 'b' + 'c' }}", "4abc", "4abc"),
+        ("{{ -1 + 2 - -3 }}{{ 'ab' + 'c' }}", "4abc", "4abc"),
     ] {
         assert_eq!(check(template).map(|_| ()), Ok(()), "{template}");
         assert_eq!(
