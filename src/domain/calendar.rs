@@ -188,6 +188,13 @@ impl Calendar {
         !has_days_off && !self.workdays.spans.is_empty()
     }
 
+    /// Whether no day after this one is a working day.
+    pub fn is_over_after(&self, day: NaiveDate) -> bool {
+        const ALL_DAYS: u8 = 0b111_1111;
+        let takes_the_rest = self.lists_working_days_alone() || self.weekend == ALL_DAYS;
+        takes_the_rest && self.workdays.last().is_none_or(|last| last <= day)
+    }
+
     /// The last day that it lists by date; none if it lists none.
     pub fn last_date(&self) -> Option<NaiveDate> {
         let ends = [&self.holidays, &self.events, &self.workdays];
@@ -204,6 +211,60 @@ mod tests {
             first: first.parse().unwrap(),
             last: last.parse().unwrap(),
             label: label.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_lists_its_last_working_day_is_over_after_it() {
+        let parts = || CalendarParts {
+            workdays: vec![
+                span("2027-01-04", "2027-01-05", ""),
+                span("2026-01-04", "2026-01-04", ""),
+            ],
+            ..CalendarParts::default()
+        };
+        let holidays = vec![span("2027-01-02", "2027-01-02", "")];
+        for (calendar, is_over) in [
+            (Calendar::new("listed", parts()), true),
+            (
+                Calendar::new(
+                    "all",
+                    CalendarParts {
+                        weekend: 0x7f,
+                        ..parts()
+                    },
+                ),
+                true,
+            ),
+            (
+                Calendar::new(
+                    "some",
+                    CalendarParts {
+                        weekend: 0x3f,
+                        ..parts()
+                    },
+                ),
+                false,
+            ),
+            (
+                Calendar::new(
+                    "off",
+                    CalendarParts {
+                        holidays,
+                        ..parts()
+                    },
+                ),
+                false,
+            ),
+        ] {
+            let before: NaiveDate = "2027-01-04".parse().unwrap();
+            let last: NaiveDate = "2027-01-05".parse().unwrap();
+            assert!(!calendar.is_over_after(before), "{}", calendar.name());
+            assert_eq!(calendar.is_over_after(last), is_over, "{}", calendar.name());
+            // As it says, so it is.
+            let later = (1..400).filter_map(|days| last.checked_add_days(chrono::Days::new(days)));
+            let open = later.filter(|day| calendar.day_off(*day).is_none()).count();
+            assert_eq!(open == 0, is_over, "{}", calendar.name());
         }
     }
 

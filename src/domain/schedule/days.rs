@@ -103,6 +103,12 @@ impl Days {
         self.off(day).is_none()
     }
 
+    /// Whether no day after this one is open: there is no need to look at each.
+    fn is_over_after(&self, day: NaiveDate) -> bool {
+        let mut calendars = self.only_on.iter().chain(&self.skip_on);
+        calendars.any(|calendar| calendar.is_over_after(day))
+    }
+
     /// Where what lies on a day off is moved to.
     fn target(&self, day: NaiveDate) -> Option<NaiveDate> {
         let step = match self.on_excluded {
@@ -342,6 +348,9 @@ impl Schedule {
             let day = self.zone.local(instant).date();
             if runs(day) {
                 return Some(instant);
+            }
+            if self.days.is_over_after(day) {
+                return None;
             }
             cursor = instant.max(before(self.zone.start_of_day(skip_to(day)?)));
         }
