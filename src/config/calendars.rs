@@ -194,7 +194,12 @@ impl<'t> Calendars<'t> {
     ) -> Option<()> {
         // The same alphabet as other names: it stands in lists on the command line.
         if let Err(error) = AccountName::parse(pair.key) {
-            super::bad_name(check, pair.key, pair.key_at, "a calendar", &error.reason);
+            check.report(super::bad_name(
+                pair.key,
+                pair.key_at,
+                "a calendar",
+                &error.reason,
+            ));
             return None;
         }
         let calendar = calendar(check, pair, sources)?;

@@ -4,21 +4,27 @@
 //! from them. `{{ matrix.KEY }}` in any text of the entry is filled in when the file is read. What is wrong with a text is
 //! reported where it stands, once for all combinations of which the same can be said.
 
+use std::collections::hash_map::Entry as Place;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::check::{Check, listed};
+use super::check::{Check, TEXT_BYTES, listed};
 use super::excerpt::quoted;
 use super::problem::{At, Finding, Kind};
 use super::text::{self, Wrong};
 use super::tree::{Overlay, Pair, Shape, Value};
 use crate::domain::ENTRY_NAME_CHARS_MAX;
-use crate::domain::template::{self, Matrix, is_template};
+use crate::domain::template::{Filler, Matrix, is_template};
 
 /// One matrix makes no more entries than this.
 const COMBINATIONS_MAX: usize = 10_000;
 /// All of them together.
 const COMBINATIONS_TOTAL_MAX: usize = 100_000;
+/// All that is filled in takes no more memory than this, about: a short file can name a long text in a hundred thousand
+/// entries.
+const FILLED_BYTES_MAX: usize = 128 * 1024 * 1024;
 const KEYS_MAX: usize = 16;
+/// So many texts vary together.
+const CELL_KEYS_MAX: usize = 32;
 /// Values are looked for no deeper than a file may nest.
 const DEPTH_MAX: usize = 64;
 
@@ -47,10 +53,50 @@ struct Axes<'t> {
     name: Option<Value<'t>>,
 }
 
-/// Works out the matrices of the entries under `schedules`.
+impl Axes<'_> {
+    /// How many combinations there are before some are excluded.
+    fn combinations(&self) -> usize {
+        let sizes = self.axes.iter().map(|(_, cells)| cells.len());
+        sizes
+            .fold(1, usize::saturating_mul)
+            .saturating_add(self.include.len())
+    }
+}
+
+/// An entry with a matrix.
+struct Found<'t> {
+    entry: Pair<'t>,
+    matrix: Pair<'t>,
+    /// None: something is wrong with it, which is reported.
+    axes: Option<Axes<'t>>,
+}
+
+/// Works out the matrices of the entries under `schedules`. All are counted before the first is filled in.
 pub(super) fn make<'t>(check: &mut Check<'_>, schedules: impl Iterator<Item = Pair<'t>>) -> Made {
-    let mut made = Made::new();
-    let mut total = 0;
+    let found = find(check, schedules);
+    let mut filled = Filled::default();
+    let mut make = |found: Found<'t>| {
+        let axes = found.axes?;
+        let combined = combine(check, &found.matrix, &axes)?;
+        fill(
+            check,
+            &found.entry,
+            &found.matrix,
+            &axes,
+            &combined,
+            &mut filled,
+        )
+    };
+    (found.into_iter())
+        .map(|found| (found.entry.key_at, make(found)))
+        .collect()
+}
+
+/// The entries with a matrix. If they make too much together, no matrix is given.
+fn find<'t>(check: &mut Check<'_>, schedules: impl Iterator<Item = Pair<'t>>) -> Vec<Found<'t>> {
+    let mut all = Vec::new();
+    let mut total = 0_usize;
+    let mut too_many_at = None;
     for schedules in schedules {
         let Shape::Mapping(mapping) = schedules.value.shape() else {
             continue; // reported where the entries are read
@@ -60,29 +106,34 @@ pub(super) fn make<'t>(check: &mut Check<'_>, schedules: impl Iterator<Item = Pa
                 continue;
             };
             let pairs = keys.pairs(&mut check.findings);
-            let Some(matrix) = pairs
-                .iter()
-                .find(|pair| pair.key == "matrix" && !pair.value.is_null())
-            else {
+            let matrix =
+                (pairs.into_iter()).find(|pair| pair.key == "matrix" && !pair.value.is_null());
+            let Some(matrix) = matrix else {
                 continue;
             };
-            let mut combinations = axes(check, matrix).and_then(|axes| {
-                let combined = combine(check, matrix, &axes)?;
-                fill(check, &entry, matrix, &axes, &combined)
-            });
-            total += combinations.as_ref().map_or(0, Vec::len);
-            if total > COMBINATIONS_TOTAL_MAX && combinations.is_some() {
-                let message = format!(
-                    "the matrices make more than {COMBINATIONS_TOTAL_MAX} entries together"
-                );
-                let help = "exclude what is not needed, or split the configuration between daemons";
-                check.report(Finding::error(Kind::Limit, matrix.key_at, message).help(help));
-                combinations = None;
+            let mut axes = axes(check, &matrix);
+            total = total.saturating_add(axes.as_ref().map_or(0, Axes::combinations));
+            if total > COMBINATIONS_TOTAL_MAX {
+                too_many_at.get_or_insert(matrix.key_at);
+                axes = None;
             }
-            made.insert(entry.key_at, combinations);
+            all.push(Found {
+                entry,
+                matrix,
+                axes,
+            });
         }
     }
-    made
+    if let Some(at) = too_many_at {
+        let message = format!(
+            "the matrices make {total} combinations together, before they exclude some, and {COMBINATIONS_TOTAL_MAX} are possible"
+        );
+        let help =
+            "leave out values that are not needed, or split the configuration between daemons";
+        check.report(Finding::error(Kind::Limit, at, message).help(help));
+        all.iter_mut().for_each(|found| found.axes = None);
+    }
+    all
 }
 
 const FORM: &str =
@@ -128,6 +179,10 @@ fn axes<'t>(check: &mut Check<'_>, matrix: &Pair<'t>) -> Option<Axes<'t>> {
         axes.axes
             .push((pair.key, cells.into_iter().flatten().collect()));
     }
+    if axes.axes.len() > KEYS_MAX {
+        report_keys(check, matrix, &axes);
+        return None; // rows would be compared with all of them
+    }
     for pair in &pairs {
         match pair.key {
             "name" => {
@@ -157,14 +212,36 @@ fn axes<'t>(check: &mut Check<'_>, matrix: &Pair<'t>) -> Option<Axes<'t>> {
             _ => {}
         }
     }
-    if check.findings.errors() == errors && (axes.axes.is_empty() || axes.axes.len() > KEYS_MAX) {
-        let message = format!(
-            "`matrix` has {} keys; it has 1 to {KEYS_MAX}",
-            axes.axes.len()
-        );
-        check.report(Finding::error(Kind::Limit, matrix.key_at, message).help(FORM));
+    if check.findings.errors() > errors {
+        return None;
     }
-    (check.findings.errors() == errors).then_some(axes)
+    if axes.axes.is_empty() {
+        report_keys(check, matrix, &axes);
+        return None;
+    }
+    if axes.combinations() > COMBINATIONS_MAX {
+        let sizes = axes.axes.iter().map(|(_, cells)| cells.len().to_string());
+        let included = match axes.include.len() {
+            0 => String::new(),
+            included => format!(" + {included}"),
+        };
+        let message = format!(
+            "the matrix makes {}{included} entries, and {COMBINATIONS_MAX} are possible",
+            sizes.collect::<Vec<_>>().join(" x ")
+        );
+        let help = "write several entries with smaller ones";
+        check.report(Finding::error(Kind::Limit, matrix.key_at, message).help(help));
+        return None;
+    }
+    Some(axes)
+}
+
+fn report_keys(check: &mut Check<'_>, matrix: &Pair<'_>, axes: &Axes<'_>) {
+    let message = format!(
+        "`matrix` has {} keys; it has 1 to {KEYS_MAX}",
+        axes.axes.len()
+    );
+    check.report(Finding::error(Kind::Limit, matrix.key_at, message).help(FORM));
 }
 
 /// `exclude` or `include`: a list of mappings of the matrix's keys.
@@ -178,6 +255,16 @@ fn rows<'t>(
         check.wrong_form(pair.value, pair.key, "a list of combinations", help);
         return Vec::new();
     };
+    let count = list.items().count();
+    if count > COMBINATIONS_MAX {
+        let message = format!(
+            "`{}` has {count} rows, and {COMBINATIONS_MAX} are possible",
+            pair.key
+        );
+        let help = "a row that names fewer keys means all combinations that have these values";
+        check.report(Finding::error(Kind::Limit, pair.key_at, message).help(help));
+        return Vec::new();
+    }
     let mut rows = Vec::new();
     for item in list.items() {
         let Shape::Mapping(mapping) = item.shape() else {
@@ -212,6 +299,15 @@ fn cell<'t>(check: &mut Check<'_>, key: &str, value: Value<'t>) -> Option<Cell<'
     match value.shape() {
         Shape::Mapping(mapping) => {
             let pairs = mapping.pairs(&mut check.findings);
+            if pairs.len() > CELL_KEYS_MAX {
+                let message = format!(
+                    "{} texts vary together here, and {CELL_KEYS_MAX} are possible",
+                    pairs.len()
+                );
+                let help = "write what is the same for all combinations into the entry";
+                check.report(Finding::error(Kind::Limit, value.at(), message).help(help));
+                return None;
+            }
             let mut cell = Vec::new();
             for pair in &pairs {
                 is_word(check, pair).then_some(())?;
@@ -298,12 +394,53 @@ fn find_texts<'t>(
 
 type Combined<'a, 't> = Vec<(&'t str, &'a Cell<'t>)>;
 
-/// Whether a combination is one of those that a row of `exclude` means.
-fn is_meant(combined: &Combined<'_, '_>, row: &[(&str, Cell<'_>)]) -> bool {
-    row.iter().all(|(key, wanted)| {
-        let has = combined.iter().find(|(axis, _)| axis == key);
-        has.is_some_and(|(_, cell)| wanted.iter().all(|pair| cell.contains(pair)))
-    })
+/// Which combinations of the axes the rows of `exclude` mean, by their number in the order of the file. Each row is
+/// followed to what it means and not compared with every combination: there may be ten thousand of both.
+fn excluded(check: &mut Check<'_>, axes: &Axes<'_>) -> Vec<bool> {
+    let product = axes.axes.iter().map(|(_, cells)| cells.len()).product();
+    let mut excluded = vec![false; product];
+    let mut having: HashMap<(&str, &str, &str), Vec<usize>> = HashMap::new();
+    for (axis, cells) in &axes.axes {
+        for (number, cell) in cells.iter().enumerate() {
+            for (key, text) in cell {
+                having.entry((axis, key, text)).or_default().push(number);
+            }
+        }
+    }
+    for (at, row) in &axes.exclude {
+        let mut meant = vec![0];
+        for (axis, cells) in &axes.axes {
+            let wanted = row.iter().find(|(given, _)| given == axis);
+            let picked: Vec<usize> = match wanted.map(|(_, wanted)| wanted.as_slice()) {
+                Some([(key, text), others @ ..]) => {
+                    let having = having.get(&(*axis, *key, *text)).into_iter().flatten();
+                    let is_meant = |number: &usize| {
+                        let cell = cells.get(*number);
+                        cell.is_some_and(|cell| others.iter().all(|other| cell.contains(other)))
+                    };
+                    having.copied().filter(is_meant).collect()
+                }
+                Some([]) | None => (0..cells.len()).collect(),
+            };
+            let number = |before: usize| {
+                let picked = picked.iter();
+                picked.map(move |picked| before * cells.len() + picked)
+            };
+            meant = meant.into_iter().flat_map(number).collect();
+        }
+        let mut is_idle = true;
+        for number in meant {
+            let slot = excluded.get_mut(number);
+            is_idle &= slot.is_none_or(|slot| std::mem::replace(slot, true));
+        }
+        if is_idle {
+            let message = "this excludes nothing: the matrix has no such combination";
+            check.report(
+                Finding::warning(Kind::Idle, *at, message).help("correct it, or remove it"),
+            );
+        }
+    }
+    excluded
 }
 
 /// All combinations in the order of the file.
@@ -312,24 +449,6 @@ fn combine<'a, 't>(
     matrix: &Pair<'t>,
     axes: &'a Axes<'t>,
 ) -> Option<Vec<Combined<'a, 't>>> {
-    let product = axes.axes.iter().try_fold(1_usize, |product, (_, cells)| {
-        product.checked_mul(cells.len())
-    });
-    let count = product.and_then(|product| product.checked_add(axes.include.len()));
-    if count.is_none_or(|count| count > COMBINATIONS_MAX) {
-        let sizes: Vec<String> = axes
-            .axes
-            .iter()
-            .map(|(_, cells)| cells.len().to_string())
-            .collect();
-        let message = format!(
-            "the matrix makes {} entries, and {COMBINATIONS_MAX} are possible",
-            sizes.join(" x ")
-        );
-        let help = "write several entries with smaller ones";
-        check.report(Finding::error(Kind::Limit, matrix.key_at, message).help(help));
-        return None;
-    }
     let mut combined: Vec<Combined<'a, 't>> = vec![Vec::new()];
     for (key, cells) in &axes.axes {
         combined = combined
@@ -343,16 +462,8 @@ fn combine<'a, 't>(
             })
             .collect();
     }
-    for (at, row) in &axes.exclude {
-        let before = combined.len();
-        combined.retain(|combined| !is_meant(combined, row));
-        if combined.len() == before {
-            let message = "this excludes nothing: the matrix has no such combination";
-            check.report(
-                Finding::warning(Kind::Idle, *at, message).help("correct it, or remove it"),
-            );
-        }
-    }
+    let mut excluded = excluded(check, axes).into_iter();
+    combined.retain(|_| excluded.next() == Some(false));
     let added = axes.include.iter().map(|row| {
         let cell = |key: &str| row.iter().find(|(given, _)| *given == key);
         let keys = axes.axes.iter().filter_map(|(key, _)| cell(key));
@@ -382,7 +493,7 @@ fn matrix_of(combined: &Combined<'_, '_>) -> Matrix {
 }
 
 /// How a combination is named to a person: `zone: UTC, branch: main`.
-fn described(combined: &Combined<'_, '_>) -> String {
+fn described(combined: &[(&str, &Cell<'_>)]) -> String {
     let one = |(axis, cell): &(&str, &Cell<'_>)| {
         let texts: Vec<String> = (cell.iter())
             .map(|(key, text)| match *key {
@@ -421,6 +532,51 @@ fn name_of_cell<'t>(cell: &Cell<'t>) -> &'t str {
     named.or_else(|| cell.first()).map_or("", |(_, text)| *text)
 }
 
+/// What is filled in so far, of all matrices.
+#[derive(Debug, Default)]
+struct Filled {
+    bytes: usize,
+}
+
+impl Filled {
+    /// Counts a text; whether there is room for it.
+    fn add(&mut self, text: &str) -> bool {
+        self.bytes = self.bytes.saturating_add(text.len() + TEXT_BYTES);
+        !self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes > FILLED_BYTES_MAX
+    }
+}
+
+/// Something that is wrong with several combinations in the same way: the first is told of, and how many there are.
+#[derive(Debug, Default)]
+pub(super) struct Alike {
+    first: Option<Finding>,
+    more: usize,
+}
+
+impl Alike {
+    pub(super) fn add(&mut self, finding: impl FnOnce() -> Finding) {
+        match self.first {
+            None => self.first = Some(finding()),
+            Some(_) => self.more += 1,
+        }
+    }
+
+    pub(super) fn report(self, check: &mut Check<'_>) {
+        let Some(first) = self.first else {
+            return;
+        };
+        check.report(match self.more {
+            0 => first,
+            1 => first.more("; likewise with another combination"),
+            more => first.more(&format!("; likewise with {more} other combinations")),
+        });
+    }
+}
+
 /// Fills each combination into the texts of the entry and builds its name.
 fn fill<'t>(
     check: &mut Check<'_>,
@@ -428,7 +584,11 @@ fn fill<'t>(
     matrix: &Pair<'t>,
     axes: &Axes<'t>,
     all: &[Combined<'_, 't>],
+    filled: &mut Filled,
 ) -> Option<Vec<Combination>> {
+    if filled.is_full() {
+        return None; // reported with the matrix for which there was no room
+    }
     let mut texts = Vec::new();
     find_texts(
         check,
@@ -442,32 +602,21 @@ fn fill<'t>(
         Some(value) => value.text().map(|text| (text, value.at())),
         None => is_template(entry.key).then_some((entry.key, entry.key_at)),
     };
+    let name_at = name_template.map_or(entry.key_at, |(_, at)| at);
     let mut names: HashMap<String, usize> = HashMap::new();
+    let (mut misfits, mut meetings) = (Alike::default(), Alike::default());
     let mut made = Vec::new();
     for (number, combined) in all.iter().enumerate() {
         let matrix_values = matrix_of(combined);
-        let mut overlay = Overlay::default();
-        for (value, text) in &texts {
-            match template::fill(text, &matrix_values) {
-                Ok(Some(filled)) => drop(overlay.texts.insert(value.node(), Some(filled))),
-                Ok(None) => {}
-                Err(wrong) => {
-                    let wrong = Wrong {
-                        piece: Some(wrong.span),
-                        ..Wrong::new(wrong.message, wrong.help)
-                    };
-                    check.wrong(*value, Kind::Template, wrong);
-                    overlay.texts.insert(value.node(), None);
-                }
-            }
-        }
+        let filler = Filler::new(&matrix_values);
+        let overlay = overlay(check, &filler, &texts, filled);
         let name = match name_template {
             None => {
                 let cells = combined.iter().map(|(_, cell)| name_of_cell(cell));
                 let parts: Vec<&str> = std::iter::once(entry.key).chain(cells).collect();
                 named(&parts.join("-"))
             }
-            Some((text, at)) => match template::fill(text, &matrix_values) {
+            Some((text, at)) => match filler.fill(text) {
                 Ok(Some(filled)) => named(&filled),
                 Ok(None) => named(text),
                 Err(wrong) => {
@@ -477,32 +626,90 @@ fn fill<'t>(
                 }
             },
         };
-        let name_at = name_template.map_or(entry.key_at, |(_, at)| at);
-        if name.is_empty() || name.len() > ENTRY_NAME_CHARS_MAX {
-            let message = format!(
-                "the name of an entry of the matrix has {} characters, and 1 to {ENTRY_NAME_CHARS_MAX} are possible",
-                name.len()
-            );
-            let help = "build it from less, such as `name: \"nightly-{{ matrix.branch | truncate(20) }}\"` in the matrix";
-            check.report(Finding::error(Kind::Limit, name_at, message).help(help));
-            continue;
-        }
-        if let Some(first) = names
-            .insert(name.clone(), number)
-            .and_then(|first| all.get(first))
-        {
-            let message = format!(
-                "two combinations of the matrix make the name {}: {} and {}",
-                quoted(&name),
-                quoted(&described(first)),
-                quoted(&described(combined))
-            );
-            let help = "let the name say what differs: `name: \"nightly-{{ matrix.branch }}-{{ matrix.zone }}\"` in the matrix";
-            check.report(Finding::error(Kind::Duplicate, name_at, message).help(help));
-            // Where two meet, many do.
+        if !filled.add(&name) {
+            report_bytes(check, matrix, all.len(), texts.len());
             return None;
         }
-        made.push(Combination { name, overlay });
+        if name.is_empty() || name.len() > ENTRY_NAME_CHARS_MAX {
+            misfits.add(|| misfit(name_at, &name));
+            continue;
+        }
+        match names.entry(name) {
+            Place::Vacant(place) => {
+                let name = place.key().clone();
+                place.insert(number);
+                made.push(Combination { name, overlay });
+            }
+            Place::Occupied(place) => {
+                let first = all.get(*place.get()).map_or(&[][..], Vec::as_slice);
+                meetings.add(|| meeting(name_at, place.key(), first, combined));
+            }
+        }
     }
+    misfits.report(check);
+    meetings.report(check);
     Some(made)
+}
+
+/// The texts with a combination filled in, as far as there is room for them.
+fn overlay(
+    check: &mut Check<'_>,
+    filler: &Filler<'_>,
+    texts: &[(Value<'_>, &str)],
+    filled: &mut Filled,
+) -> Overlay {
+    let mut overlay = Overlay::default();
+    for (value, text) in texts {
+        match filler.fill(text) {
+            Ok(Some(text)) => {
+                if !filled.add(&text) {
+                    break;
+                }
+                overlay.texts.insert(value.node(), Some(text));
+            }
+            Ok(None) => {}
+            Err(wrong) => {
+                let wrong = Wrong {
+                    piece: Some(wrong.span),
+                    ..Wrong::new(wrong.message, wrong.help)
+                };
+                check.wrong(*value, Kind::Template, wrong);
+                overlay.texts.insert(value.node(), None);
+            }
+        }
+    }
+    overlay
+}
+
+fn report_bytes(check: &mut Check<'_>, matrix: &Pair<'_>, entries: usize, texts: usize) {
+    let message = format!(
+        "the matrices fill in more than {} MiB of text; there is no room for the {entries} entries that this one makes, each \
+         with texts in {texts} places",
+        FILLED_BYTES_MAX >> 20,
+    );
+    let help = "shorten the texts that name the matrix, or its values; what is long goes into the repository, and its path into \
+                a variable";
+    check.report(Finding::error(Kind::Limit, matrix.key_at, message).help(help));
+}
+
+/// A name that is empty or too long.
+fn misfit(at: At, name: &str) -> Finding {
+    let message = format!(
+        "the name of an entry of the matrix has {} characters, and 1 to {ENTRY_NAME_CHARS_MAX} are possible",
+        name.len()
+    );
+    let help = "build it from less, such as `name: \"nightly-{{ matrix.branch | truncate(20) }}\"` in the matrix";
+    Finding::error(Kind::Limit, at, message).help(help)
+}
+
+/// A name that two combinations make.
+fn meeting(at: At, name: &str, one: &[(&str, &Cell<'_>)], other: &[(&str, &Cell<'_>)]) -> Finding {
+    let message = format!(
+        "two combinations of the matrix make the name {}: {} and {}",
+        quoted(name),
+        quoted(&described(one)),
+        quoted(&described(other))
+    );
+    let help = "let the name say what differs: `name: \"nightly-{{ matrix.branch }}-{{ matrix.zone }}\"` in the matrix";
+    Finding::error(Kind::Duplicate, at, message).help(help)
 }

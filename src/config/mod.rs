@@ -64,7 +64,7 @@ use calendars::{Calendars, Sources};
 use check::{Check, KeySet, unknown_key};
 use entry::Keys;
 use excerpt::quoted;
-use matrix::{Combination, Made};
+use matrix::{Alike, Combination, Made};
 use online::Online;
 use problem::{At, Finding};
 use resolve::{Accounts, Layers};
@@ -581,7 +581,7 @@ fn read_accounts<'t>(
             let name = match AccountName::parse(key) {
                 Ok(name) => name,
                 Err(error) => {
-                    bad_name(check, key, key_at, "an account", &error.reason);
+                    check.report(bad_name(key, key_at, "an account", &error.reason));
                     continue;
                 }
             };
@@ -649,30 +649,33 @@ fn read_combinations<'t>(
         text: key,
         at: key_at,
     };
+    let (mut misnamed, mut taken) = (Alike::default(), Alike::default());
     for combination in combinations.iter().flatten() {
         let value = value.with(Some(&combination.overlay));
         let keys = Keys::read(check, value, key);
         let name = match EntryName::parse(&combination.name) {
             Ok(name) => name,
             Err(error) => {
-                bad_name(check, &combination.name, key_at, "an entry", &error.reason);
+                misnamed.add(|| bad_name(&combination.name, key_at, "an entry", &error.reason));
                 continue;
             }
         };
         if let Some(first) = names.insert(&combination.name, key_at) {
-            let message = format!(
-                "the matrix makes an entry {}, and there is one of that name",
-                quoted(&combination.name)
-            );
-            check.report(
+            taken.add(|| {
+                let message = format!(
+                    "the matrix makes an entry {}, and there is one of that name",
+                    quoted(&combination.name)
+                );
                 Finding::error(Kind::Duplicate, key_at, message)
                     .help("all files make one configuration: rename one of them, or remove it")
-                    .related(first, "made or given here"),
-            );
+                    .related(first, "made or given here")
+            });
         } else if let Some(keys) = keys {
             read(check, &name, title, &keys);
         }
     }
+    misnamed.report(check);
+    taken.report(check);
 }
 
 /// Reads each entry's keys and hands them on, one after the other, so that they need no memory together.
@@ -736,7 +739,7 @@ fn read_schedules<'t>(
                     read(check, &name, title, &keys);
                 }
             }
-            Err(error) => bad_name(check, key, key_at, "an entry", &error.reason),
+            Err(error) => check.report(bad_name(key, key_at, "an entry", &error.reason)),
         }
     }
 }
@@ -761,16 +764,16 @@ fn refuse_matrix(check: &mut Check<'_>, defaults: &Keys<'_>) {
     }
 }
 
-fn bad_name(check: &mut Check<'_>, name: &str, at: At, what: &str, reason: &str) {
+fn bad_name(name: &str, at: At, what: &str, reason: &str) -> Finding {
     let message = format!("the name {} of {what} {reason}", quoted(name));
-    check.report(
-        Finding::error(Kind::Value, at, message).help(match possible_name(name) {
-            Some(possible) => format!(
+    Finding::error(Kind::Value, at, message).help(match possible_name(name) {
+        Some(possible) => {
+            format!(
                 "write it as `{possible}`; the name stands in logs and in the run's description"
-            ),
-            None => "rename it; the name stands in logs and in the run's description".to_owned(),
-        }),
-    );
+            )
+        }
+        None => "rename it; the name stands in logs and in the run's description".to_owned(),
+    })
 }
 
 /// The name with what it must not contain replaced, if something of it stays.

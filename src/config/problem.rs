@@ -335,6 +335,12 @@ impl Finding {
         }
     }
 
+    /// The same with more at the end of its message.
+    pub(super) fn more(mut self, text: &str) -> Self {
+        self.message.push_str(text);
+        self
+    }
+
     /// The same with something that could be written, which the advice goes on with.
     pub(super) fn example(self, example: impl Into<String>) -> Self {
         Self {

@@ -341,7 +341,8 @@ impl<'l, 't> Layers<'l, 't> {
                 "the entries are larger than {} MiB together",
                 TOTAL_BYTES_MAX >> 20
             );
-            let help = "shorten what `defaults` or aliases repeat in every entry, or split the configuration between daemons";
+            let help = "shorten what `defaults`, aliases or a matrix repeat in every entry, or split the configuration between \
+                        daemons";
             check.report(Finding::error(Kind::Limit, self.name_at, message).help(help));
         }
         None

@@ -171,35 +171,51 @@ pub struct Matrix {
     pub values: BTreeMap<String, String>,
 }
 
-/// Fills in what a text says of the matrix, and leaves all other expressions as they are; none if it says nothing of it.
-///
-/// # Errors
-/// What cannot be filled in.
-pub fn fill(text: &str, matrix: &Matrix) -> Result<Option<String>, Wrong> {
-    if !is_template(text) || !text.contains("matrix") {
-        return Ok(None);
+/// Fills a matrix into texts.
+pub struct Filler<'m>(Renderer<'m>);
+
+impl std::fmt::Debug for Filler<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_tuple("Filler").field(&self.0.matrix).finish()
     }
-    let renderer = Renderer::of_matrix(matrix);
-    let mut made = String::new();
-    let mut is_filled = false;
-    for piece in scan::pieces(text)? {
-        let (range, inner) = match piece {
-            Piece::Text(range) => (range, None),
-            Piece::Expression { whole, inner } => (whole, Some(inner)),
-        };
-        let standing = text.get(range).unwrap_or_default();
-        match inner {
-            Some(inner) if scan::says_matrix(text, &inner) => {
-                is_filled = true;
-                made.push_str(&renderer.expression(text, &inner)?);
+}
+
+impl<'m> Filler<'m> {
+    /// What fills in these values.
+    pub fn new(matrix: &'m Matrix) -> Self {
+        Self(Renderer::of_matrix(matrix))
+    }
+
+    /// Fills in what a text says of the matrix, and leaves all other expressions as they are; none if it says nothing of
+    /// it.
+    ///
+    /// # Errors
+    /// What cannot be filled in.
+    pub fn fill(&self, text: &str) -> Result<Option<String>, Wrong> {
+        if !is_template(text) || !text.contains("matrix") {
+            return Ok(None);
+        }
+        let mut made = String::new();
+        let mut is_filled = false;
+        for piece in scan::pieces(text)? {
+            let (range, inner) = match piece {
+                Piece::Text(range) => (range, None),
+                Piece::Expression { whole, inner } => (whole, Some(inner)),
+            };
+            let standing = text.get(range).unwrap_or_default();
+            match inner {
+                Some(inner) if scan::says_matrix(text, &inner) => {
+                    is_filled = true;
+                    made.push_str(&self.0.expression(text, &inner)?);
+                }
+                _ => made.push_str(standing),
             }
-            _ => made.push_str(standing),
+            if made.len() > RENDERED_BYTES_MAX {
+                return Err(too_long(text));
+            }
         }
-        if made.len() > RENDERED_BYTES_MAX {
-            return Err(too_long(text));
-        }
+        Ok(is_filled.then_some(made))
     }
-    Ok(is_filled.then_some(made))
 }
 
 fn too_long(text: &str) -> Wrong {

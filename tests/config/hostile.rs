@@ -276,7 +276,63 @@ fn a_matrix_that_makes_too_much_is_refused_before_it_is_made() {
     );
     // Each of them is small enough, and all together are not.
     let all = entries(12, "", |_| matrix(&[("a", 100), ("b", 100)]));
-    bounded(&all, Kind::Limit, 2);
+    let one = |text: &str, kind| {
+        bounded(text, kind, 1);
+        check(text).problems.remove(0).message
+    };
+    assert_eq!(
+        one(&all, Kind::Limit),
+        "the matrices make 120000 combinations together, before they exclude some, and 100000 are possible"
+    );
+    // A short file that names a long text in each of many entries.
+    let long = "x".repeat(15_000);
+    let texts: String = (0..10)
+        .map(|n| format!("V{n}: \"{long}{{{{ matrix.a }}}}\", "))
+        .collect();
+    let large = entries(3, "", |_| {
+        let matrix = matrix(&[("a", 100), ("b", 10)]);
+        format!("{matrix}\n    variables: {{ {texts} }}")
+    });
+    assert_eq!(
+        one(&large, Kind::Limit),
+        "the matrices fill in more than 128 MiB of text; there is no room for the 1000 entries that this one makes, each with \
+         texts in 10 places"
+    );
+    let rows = "{ a: v1 }, ".repeat(10_001);
+    let rows = entries(1, "", |_| {
+        matrix(&[("a", 9), ("b", 9)]).replace(" }", &format!(", exclude: [{rows}] }}"))
+    });
+    assert_eq!(
+        one(&rows, Kind::Limit),
+        "`exclude` has 10001 rows, and 10000 are possible"
+    );
+    let keys: String = (0..33).map(|n| format!("k{n}: x, ")).collect();
+    let wide = entries(1, "", |_| format!("matrix: {{ a: [{{ {keys} }}] }}"));
+    assert_eq!(
+        one(&wide, Kind::Limit),
+        "33 texts vary together here, and 32 are possible"
+    );
+    // Names that do not fit are one mistake for each matrix, whatever their lengths.
+    let lengths = (0..100).map(|n| format!("{}, ", "y".repeat(200 + n)));
+    let lengths = lengths.collect::<String>();
+    let long = entries(1, "", |_| format!("matrix: {{ a: [{lengths}] }}"));
+    assert_eq!(
+        one(&long, Kind::Limit),
+        "the name of an entry of the matrix has 203 characters, and 1 to 100 are possible; likewise with 99 other combinations"
+    );
+    let same = entries(1, "", |_| "matrix: { a: [x, y, x, y, x] }".to_owned());
+    assert_eq!(
+        one(&same, Kind::Duplicate),
+        "two combinations of the matrix make the name `e0-x`: `a: x` and `a: x`; likewise with 2 other combinations"
+    );
+    let given: String = (0..100)
+        .map(|n| format!("\n  e0-v{n}:\n{IDS}    cron: 0 2 * * *"))
+        .collect();
+    let taken = entries(1, "", |_| format!("{}{given}", matrix(&[("a", 100)])));
+    assert_eq!(
+        one(&taken, Kind::Duplicate),
+        "the matrix makes an entry `e0-v0`, and there is one of that name; likewise with 99 other combinations"
+    );
     // A mistake in what is repeated is one mistake.
     let wrong = entries(10, "", |_| {
         let matrix = matrix(&[("a", 100), ("b", 100)]);

@@ -824,6 +824,46 @@ schedules:
 }
 
 #[test]
+fn a_row_excludes_every_combination_that_has_its_values() {
+    let made = |exclude: &str| {
+        let loaded = check(&format!(
+            "{ACCOUNT}schedules:\n  e:\n    matrix:\n      a: [x, y]\n      b: [{{ name: one, of: odd }}, {{ name: two, of: even }}, \
+             {{ name: three, of: odd }}]\n      c: [p, q]\n      exclude: [{exclude}]\n    cron: 0 2 * * *\n{IDS}"
+        ));
+        let idle = loaded.problems.len();
+        let names = loaded.config.map_or_else(Vec::new, |config| {
+            let names = config.entries.into_keys();
+            names.map(|name| name.as_str().to_owned()).collect()
+        });
+        (names.join(" "), idle)
+    };
+    let all = "e-x-one-p e-x-one-q e-x-three-p e-x-three-q e-x-two-p e-x-two-q e-y-one-p e-y-one-q e-y-three-p e-y-three-q \
+               e-y-two-p e-y-two-q";
+    let without = |gone: &dyn Fn(&str) -> bool| {
+        let left: Vec<&str> = all.split(' ').filter(|name| !gone(name)).collect();
+        left.join(" ")
+    };
+    assert_eq!(made(""), (all.to_owned(), 0));
+    assert_eq!(
+        made("{ a: y, b: { name: two }, c: q }"),
+        (without(&|name| name == "e-y-two-q"), 0)
+    );
+    assert_eq!(
+        made("{ b: { of: odd } }, { c: p, a: x }"),
+        (
+            without(&|name| !name.contains("two") || name == "e-x-two-p"),
+            0
+        )
+    );
+    // What is excluded already is not excluded again, and what there is not is not at all.
+    assert_eq!(
+        made("{ a: x }, { a: x, c: p }, { b: { name: two, of: odd } }, { c: one }"),
+        (without(&|name| name.starts_with("e-x")), 3)
+    );
+    assert_eq!(made("{}"), (String::new(), 1));
+}
+
+#[test]
 fn what_is_wrong_in_a_matrix_entry_is_said_once_for_all_combinations() {
     let numbers: Vec<String> = (0..100).map(|number| format!("n{number}")).collect();
     let text = format!(
