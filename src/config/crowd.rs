@@ -46,12 +46,8 @@ pub(super) fn warn(
         return;
     }
     let mut by_account: BTreeMap<&AccountName, Vec<&Entry>> = BTreeMap::new();
-    // Entries that keep a pipeline to one run are at one instant one start.
-    let mut pipelines = HashSet::new();
     for entry in entries.values().filter(|entry| entry.enabled) {
-        let pipeline = (&entry.request.project_id, &entry.request.pipeline_id);
-        let is_start = entry.policy.overlap == Overlap::Allow || pipelines.insert(pipeline);
-        if is_start && limited.contains_key(&entry.account) {
+        if limited.contains_key(&entry.account) {
             by_account.entry(&entry.account).or_default().push(entry);
         }
     }
@@ -68,6 +64,15 @@ pub(super) fn warn(
     }
 }
 
+type Pipeline<'e> = (&'e str, &'e str);
+
+/// The pipeline of an entry that keeps it to one run: all of these are at one instant one start.
+fn kept_to_one(entry: &Entry) -> Option<Pipeline<'_>> {
+    let request = &entry.request;
+    let pipeline = (request.project_id.as_str(), request.pipeline_id.as_str());
+    (entry.policy.overlap != Overlap::Allow).then_some(pipeline)
+}
+
 /// The instant with the most starts.
 struct Crowd {
     at: Timestamp,
@@ -76,6 +81,10 @@ struct Crowd {
 }
 
 fn fullest(entries: &[&Entry], max: u32, now: Timestamp) -> Option<Crowd> {
+    let mut keepers: HashMap<Pipeline<'_>, u32> = HashMap::new();
+    for pipeline in entries.iter().filter_map(|entry| kept_to_one(entry)) {
+        *keepers.entry(pipeline).or_default() += 1;
+    }
     // Entries with the same schedule start together, unless they are spread.
     let mut alike: HashMap<Alike<'_>, Vec<(&Schedule, u32)>> = HashMap::new();
     for entry in entries {
@@ -85,11 +94,15 @@ fn fullest(entries: &[&Entry], max: u32, now: Timestamp) -> Option<Crowd> {
                 texts: schedule.texts(),
                 offset: spread_offset(entry),
                 window: (entry.not_before, entry.not_after),
+                // Who keeps a pipeline alone is at every instant one start anyway.
+                one_of: kept_to_one(entry)
+                    .filter(|pipeline| keepers.get(pipeline).is_some_and(|count| *count > 1)),
             };
             // Calendars and freezes take from each its own.
             let schedules = alike.entry(key).or_default();
             let same = |(known, _): &&mut (&Schedule, u32)| known.days() == schedule.days();
             match schedules.iter_mut().find(same) {
+                Some(_) if key.one_of.is_some() => {}
                 Some((_, count)) => *count += 1,
                 None => schedules.push((schedule, 1)),
             }
@@ -112,6 +125,7 @@ fn fullest(entries: &[&Entry], max: u32, now: Timestamp) -> Option<Crowd> {
     walks.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
     let mut left = STARTS_MAX;
     let mut starts: HashMap<Timestamp, u32> = HashMap::new();
+    let mut counted: HashSet<(Pipeline<'_>, Timestamp)> = HashSet::new();
     for (cost, alike, count, schedule) in walks {
         let Some(rest) = left.checked_sub(cost) else {
             break;
@@ -122,7 +136,10 @@ fn fullest(entries: &[&Entry], max: u32, now: Timestamp) -> Option<Crowd> {
             begin.is_none_or(|begin| begin <= *due) && end.is_none_or(|end| *due <= end)
         };
         for due in schedule.between(now, until).filter(is_within) {
-            *starts.entry(after(due, alike.offset)).or_default() += count;
+            let at = after(due, alike.offset);
+            if (alike.one_of).is_none_or(|pipeline| counted.insert((pipeline, at))) {
+                *starts.entry(at).or_default() += count;
+            }
         }
     }
     let too_many = || starts.iter().filter(|(_, count)| **count > max);
@@ -141,6 +158,8 @@ struct Alike<'e> {
     texts: &'e [String],
     offset: Duration,
     window: (Option<Timestamp>, Option<Timestamp>),
+    /// The pipeline that several entries keep to one run.
+    one_of: Option<Pipeline<'e>>,
 }
 
 fn report(
@@ -151,7 +170,7 @@ fn report(
     crowd: &Crowd,
     names: &BTreeMap<&str, At>,
 ) {
-    let starts = |entry: &&&Entry| {
+    let starts = |entry: &Entry| {
         let due = TimeDelta::from_std(spread_offset(entry))
             .ok()
             .and_then(|offset| crowd.at.checked_sub_signed(offset));
@@ -168,7 +187,11 @@ fn report(
                     == Some(due)
         })
     };
-    let them: Vec<&Entry> = entries.iter().filter(starts).copied().collect();
+    let mut kept = HashSet::new();
+    let them = entries.iter().copied().filter(|entry| starts(entry));
+    let them: Vec<&Entry> = them
+        .filter(|entry| kept_to_one(entry).is_none_or(|pipeline| kept.insert(pipeline)))
+        .collect();
     let Some((first, schedule)) = them
         .first()
         .and_then(|first| Some((*first, first.schedule.as_ref()?)))

@@ -209,6 +209,36 @@ fn what_is_spread_switched_off_over_or_kept_to_one_run_is_no_crowd() {
 }
 
 #[test]
+fn entries_that_keep_a_pipeline_to_one_run_are_one_start_at_each_instant_of_theirs() {
+    let of = |id: &str, name: &str, keys: &str| {
+        let text = entry(name, keys);
+        let other = text.replace("e5460d1d403146a1935c2d4b68ef506c", &id.repeat(32));
+        assert_ne!(text, other);
+        other
+    };
+    let queue =
+        |id: &str, name: &str, cron: &str| of(id, name, &format!("overlap: queue; cron: {cron}"));
+    let mut text = queue("1", "a", "0 1 * * *");
+    for (name, cron) in [("b", "0 2 * * *"), ("c", "0 2 * * 1-5"), ("d", "0 2 * * *")] {
+        text += &queue("1", name, cron);
+    }
+    text += &queue("2", "e", "0 2 * * *");
+    assert_eq!(crowd(TWO, &text), [""; 0]);
+    // A third start, though the first of the pipeline's entries starts at another hour.
+    text += &of("3", "f", "cron: 0 2 * * *");
+    let told = crowd(TWO, &text);
+    let [told] = told.as_slice() else {
+        panic!("{told:#?}");
+    };
+    assert!(
+        told.starts_with("3 entries start at the same instant, Wed 2026-11-25 02:00 UTC"),
+        "{told}"
+    );
+    let named = ": `b`, `e` and `f`; likewise at 6 other instants of the coming week";
+    assert!(told.ends_with(named), "{told}");
+}
+
+#[test]
 fn a_hundred_thousand_entries_are_looked_at_in_good_time() {
     let mut text = format!("{TWO}defaults:\n  timezone: Europe/Berlin\n{IDS}schedules:\n")
         .replace("    p", "  p");
