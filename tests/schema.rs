@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
-use pipecron::config::{KeysOf, schema};
+use pipecron::config::{KeysOf, Kind, schema};
 use pipecron::os::zones::Zones;
 use serde_json::{Map, Value, json};
 
@@ -272,6 +272,102 @@ fn the_schema_accepts_every_pattern_of_the_dialect_and_refuses_most_others() {
         good > 500 && refused > 3 * missed.len(),
         "{good} {refused} {missed:#?}"
     );
+}
+
+/// What the schema says of one key, the reader says as well, and the other way round.
+#[test]
+fn the_schema_and_the_reader_judge_single_values_alike() {
+    let ids = world::IDS;
+    let account = |keys: &str| format!("accounts: {{ main: {{ region: cn-north-4{keys} }} }}\n");
+    let with = |top: &str, keys: &str| {
+        let cron = if keys.contains("cron") {
+            ""
+        } else {
+            "    cron: 0 2 * * *\n"
+        };
+        format!(
+            "{}{top}schedules:\n  e:\n{ids}{cron}    {keys}\n",
+            account("")
+        )
+    };
+    let entry = |keys: &str| with("", keys);
+    let top = |top: &str| with(&format!("{top}\n"), "");
+    let source = |keys: &str| {
+        entry(&format!(
+            "sources: [{{ git_type: codehub, git_url: 'https://x.example/a', {keys} }}]"
+        ))
+    };
+    let bare = format!("schedules:\n  e:\n{ids}    cron: 0 2 * * *\n");
+    let mut counts = [0, 0];
+    for (is_good, text) in [
+        (true, entry("timezone: UTC")),
+        (false, entry("timezone: utc")),
+        (false, entry("timezone: europe/berlin")),
+        (false, entry("account: ''")),
+        (false, entry("account: ' '")),
+        (true, entry("deadline: 1s")),
+        (true, entry("deadline: 1000ms")),
+        (true, entry("deadline: 0h1m")),
+        (false, entry("deadline: 0s")),
+        (false, entry("deadline: 0d0h0m0s999ms")),
+        (true, entry("run_timeout: 10m")),
+        (false, entry("run_timeout: 0s")),
+        (false, entry("run_timeout: 10ms")),
+        (true, entry("spread: 0s")),
+        (false, entry("retry: { initial_backoff: 0s }")),
+        (true, entry("retry: { initial_backoff: 1ms }")),
+        (false, account(", settle: 0s") + &bare),
+        (true, account(", settle: 2m") + &bare),
+        (true, source("branch: main")),
+        (false, source("branch: ''")),
+        (false, source("tag: ''")),
+        (true, top("defaults: { spread: 1m }")),
+        (false, top("defaults: { matrix: { a: [x] } }")),
+        (false, top("global_defaults: { matrix: { a: [x] } }")),
+        (true, top("defaults: { matrix: null }")),
+        (
+            true,
+            entry("matrix: { a: [x, 1], b: [{ c: y }], exclude: [{ a: x }] }"),
+        ),
+        (
+            true,
+            entry("matrix: { a: [x], name: 'n-{{ matrix.a }}', include: [{ a: z }] }"),
+        ),
+        (true, entry("matrix: null")),
+        (false, entry("matrix: {}")),
+        (false, entry("matrix: { exclude: [] }")),
+        (false, entry("matrix: { a: [] }")),
+        (false, entry("matrix: { a: x }")),
+        (false, entry("matrix: { a-b: [x] }")),
+        (false, entry("matrix: { a: [x], exclude: { a: x } }")),
+        (true, top("calendars: { c: { weekend: [Sat, sunday] } }")),
+        (true, top("calendars: { c: { weekend: fri } }")),
+        (false, top("calendars: { c: {} }")),
+        (false, top("calendars: { c: { weekend: null } }")),
+        (false, top("calendars: { c: { weekend: [6] } }")),
+        (false, top("calendars: { c: { weekend: [samedi] } }")),
+        // Absent: what the defaults say holds.
+        (true, with("defaults: { cron: 0 3 * * * }\n", "cron: null")),
+    ] {
+        let (schema, reader) = (wrong(&seen(&text).unwrap()), world::check(&text).problems);
+        // Of calendars that nobody keeps to only the reader knows.
+        let reader: Vec<_> = reader
+            .iter()
+            .filter(|problem| problem.kind != Kind::Idle)
+            .collect();
+        assert_eq!(
+            schema.is_empty(),
+            is_good,
+            "{schema:?} of the schema\n{text}"
+        );
+        assert_eq!(
+            reader.is_empty(),
+            is_good,
+            "{reader:#?} of the reader\n{text}"
+        );
+        counts[usize::from(is_good)] += 1;
+    }
+    assert!(counts.iter().all(|count| *count > 10), "{counts:?}");
 }
 
 #[test]

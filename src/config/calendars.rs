@@ -68,7 +68,7 @@ pub(super) static FREEZE: KeySet = KeySet {
     ],
 };
 
-const WEEKDAYS: [(&str, &str); 7] = [
+pub(super) const WEEKDAYS: [(&str, &str); 7] = [
     ("sun", "sunday"),
     ("mon", "monday"),
     ("tue", "tuesday"),

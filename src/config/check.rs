@@ -403,6 +403,18 @@ impl<'a> Check<'a> {
     pub(super) fn zone(&mut self, value: Value<'_>, key: &str) -> Option<Arc<Zone>> {
         let name = self.some_text(value, key)?;
         if let Some(zone) = self.known_zone(name) {
+            if zone.name() != name {
+                let message = format!(
+                    "the time zone {} is written {}",
+                    quoted(name),
+                    quoted(zone.name())
+                );
+                let help = format!(
+                    "write {}; editors and other programs tell letter cases apart",
+                    zone.name()
+                );
+                self.report(Finding::warning(Kind::Zone, value.at(), message).help(help));
+            }
             return Some(zone);
         }
         let help = match self.zone_meant(name) {

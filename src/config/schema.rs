@@ -17,7 +17,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::text::show_duration;
-use super::{account, credentials, entry, regions, request, resolve};
+use super::{account, calendars, credentials, entry, regions, request, resolve};
 use crate::domain::request::{DESCRIPTION_CHARS_MAX, VARIABLE_VALUE_CHARS_MAX};
 use crate::domain::schedule::PATTERNS_MAX;
 use crate::domain::{Policy, Retry};
@@ -92,8 +92,10 @@ struct File {
     #[schemars(extend("propertyNames" = name_pattern()))]
     accounts: Option<BTreeMap<String, Account>>,
     /// What holds for the entries of this file, if they do not say it themselves. Anything an entry may say.
+    #[schemars(extend("properties" = no_matrix()))]
     defaults: Option<Entry>,
     /// What holds for the entries of all files, if neither they nor the `defaults` of their file say it. In one file only.
+    #[schemars(extend("properties" = no_matrix()))]
     global_defaults: Option<Entry>,
     /// The entries by name: when to start what. A name stands in logs and in the description of its runs.
     #[schemars(extend("propertyNames" = name_pattern()))]
@@ -110,10 +112,10 @@ struct File {
 /// Which days are days off: those of the weekend, holidays, events and days of the patterns, but not `workdays`. A date is
 /// that of the zone of the entry which asks.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("anyOf" = one_of(&["weekend", "holidays", "workdays", "ics", "patterns"])))]
 struct Calendar {
     /// The days of the week that are off, such as `[sat, sun]`.
-    weekend: Option<Texts>,
+    weekend: Option<Weekend>,
     /// Dates that are off, and ranges of them: `2027-01-01`, `2027-02-05..2027-02-11`.
     holidays: Option<Texts>,
     /// Dates that are worked on whatever else is said: China's shifted working days.
@@ -139,7 +141,7 @@ struct Freeze {
     /// Entries, or labels of entries, for which it does not hold. Default: none.
     except: Option<Texts>,
     /// Why, for the history.
-    reason: Option<Text>,
+    reason: Option<SomeText>,
     #[schemars(rename = "<<")]
     merge: Option<Merge>,
 }
@@ -187,7 +189,7 @@ struct Account {
     request_timeout: Option<Duration>,
     /// How long a run is looked for when the answer to its start was lost, before "not started" is believed.
     #[schemars(extend("default" = show_duration(account::SETTLE)))]
-    settle: Option<Duration>,
+    settle: Option<Seconds>,
     /// How many runs may be under way at once by our doing; further ticks wait, by `priority`.
     ///
     /// Default: no limit.
@@ -219,14 +221,14 @@ struct Credentials {
     /// The IAM project of the token, such as `cn-north-4`.
     ///
     /// Default: the region's.
-    project: Option<Text>,
+    project: Option<SomeText>,
     /// A ready-made IAM token.
     token: Option<Secret>,
     /// `true`: the agency of the instance pipecron runs on.
     #[schemars(extend("const" = true))]
     metadata: Option<Flag>,
     /// A section of the SDKs' credentials file.
-    profile: Option<Text>,
+    profile: Option<SomeText>,
     /// That file.
     ///
     /// Default: `~/.huaweicloud/credentials`.
@@ -266,7 +268,7 @@ struct Entry {
     /// The name of the account that starts it.
     ///
     /// Default: the only one there is.
-    account: Option<Text>,
+    account: Option<SomeText>,
     /// The id of the CodeArts project, from the address of its page: 32 letters and digits.
     project_id: Option<Id>,
     /// The id of the pipeline, from the address of its page: 32 letters and digits.
@@ -312,7 +314,7 @@ struct Entry {
     catch_up_max: Option<Count>,
     /// A tick that is not started this long after it was due is given up, whatever held it.
     #[schemars(extend("default" = show_duration(resolve::DEADLINE_DEFAULT)))]
-    deadline: Option<Duration>,
+    deadline: Option<Seconds>,
     /// How refusals that may pass are tried again.
     retry: Option<RetryKeys>,
     /// What becomes of a start that was not answered and whose run is not found.
@@ -324,7 +326,7 @@ struct Entry {
     /// A run that takes longer is reported.
     ///
     /// Default: none.
-    run_timeout: Option<Duration>,
+    run_timeout: Option<Seconds>,
     /// What a tick does while its pipeline has another run: start all the same, skip, wait (the newest tick does), or stop that
     /// run and start.
     #[schemars(extend("default" = entry::overlap_word(Policy::default().overlap)))]
@@ -380,10 +382,10 @@ struct RetryKeys {
     max_attempts: Option<Count>,
     /// The first wait.
     #[schemars(extend("default" = show_duration(Retry::default().initial_backoff)))]
-    initial_backoff: Option<Duration>,
+    initial_backoff: Option<SomeDuration>,
     /// The longest wait.
     #[schemars(extend("default" = show_duration(Retry::default().max_backoff)))]
-    max_backoff: Option<Duration>,
+    max_backoff: Option<SomeDuration>,
     /// How many times longer each wait is than the one before.
     #[schemars(extend("default" = Retry::default().multiplier))]
     multiplier: Option<Factor>,
@@ -429,11 +431,11 @@ struct Source {
     /// The branch to build.
     ///
     /// Default: what is configured in the pipeline.
-    branch: Option<Text>,
+    branch: Option<SomeText>,
     /// The tag to build.
     ///
     /// Default: what is configured in the pipeline.
-    tag: Option<Text>,
+    tag: Option<SomeText>,
     /// What the run looks started by.
     ///
     /// Default: not sent.
@@ -489,9 +491,9 @@ struct BuildParams {
     /// Default: not sent.
     event_type: Option<EventType>,
     /// The branch to build.
-    target_branch: Option<Text>,
+    target_branch: Option<SomeText>,
     /// The tag to build.
-    tag: Option<Text>,
+    tag: Option<SomeText>,
     #[schemars(rename = "<<")]
     merge: Option<Merge>,
 }
@@ -535,6 +537,8 @@ macro_rules! values {
 values! {
     /// Whatever is no list and no mapping: what stands in the file is the text.
     Text: |_| json_schema!({ "type": ["string", "number", "boolean"] });
+    /// The same, with more in it than blanks.
+    SomeText: |_| json_schema!({ "type": ["string", "number", "boolean"], "pattern": r"\S" });
     Flag: |_| json_schema!({ "type": "boolean" });
     Count: |_| json_schema!({ "type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+$" });
     Priority: |_| {
@@ -544,10 +548,11 @@ values! {
     Factor: |_| json_schema!({
         "type": ["number", "string"], "minimum": 1, "maximum": 100, "pattern": r"^[0-9.]+$",
     });
-    Duration: |_| json_schema!({
-        "type": "string", "pattern": "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
-        "examples": ["250ms", "90s", "20m", "1h30m", "2d"],
-    });
+    Duration: |_| duration(".");
+    /// More than nothing.
+    SomeDuration: |_| duration(".*[1-9]");
+    /// A second or more.
+    Seconds: |_| duration(".*([1-9][0-9]*([dhs]|m(?!s))|[1-9][0-9]{3,}ms)");
     Bound: |_| json_schema!({
         "type": "string",
         "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[-+][0-9]{2}:[0-9]{2}))?$",
@@ -571,7 +576,25 @@ values! {
         let text = json!({ "type": ["string", "number"] });
         json_schema!({ "anyOf": [text, { "type": "array", "items": text }] })
     };
-    Matrix: |_| json_schema!({ "type": "object" });
+    Weekend: |_| {
+        let days = calendars::WEEKDAYS.iter().flat_map(|(short, long)| [any_case(short), any_case(long)]);
+        let pattern = format!("^({})$", days.collect::<Vec<_>>().join("|"));
+        let day = json!({ "type": "string", "pattern": pattern });
+        json_schema!({ "anyOf": [day, { "type": "array", "items": day, "maxItems": 7 }], "examples": [["sat", "sun"]] })
+    };
+    Matrix: |_| {
+        let values = json!({ "type": "array", "minItems": 1, "items": { "type": ["string", "number", "boolean", "object"] } });
+        let rows = json!({ "type": "array", "items": { "type": "object" } });
+        let others = ["name", "exclude", "include"];
+        json_schema!({
+            "type": "object",
+            "properties": { "name": { "type": "string" }, "exclude": rows, "include": rows, "<<": { "type": ["object", "array"] } },
+            "additionalProperties": values,
+            "propertyNames": { "pattern": "^([A-Za-z][A-Za-z0-9_]*|<<)$" },
+            // It has values of its own.
+            "not": { "type": "object", "propertyNames": { "enum": others } },
+        })
+    };
     Overlap: |_| words(entry::OVERLAPS.iter().map(|(word, _)| *word));
     Jitter: |_| words(entry::JITTERS.iter().map(|(word, _)| *word));
     SourceType: |_| words(request::TYPES);
@@ -613,6 +636,19 @@ values! {
 fn words<'w>(words: impl IntoIterator<Item = &'w str>) -> Schema {
     let words: Vec<&str> = words.into_iter().collect();
     json_schema!({ "type": "string", "enum": words })
+}
+
+/// A duration in which there is what the expression looks for.
+fn duration(has: &str) -> Schema {
+    json_schema!({
+        "type": "string", "pattern": format!("^(?={has})([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"),
+        "examples": ["250ms", "90s", "20m", "1h30m", "2d"],
+    })
+}
+
+/// Defaults are for many entries, and a matrix is of one.
+fn no_matrix() -> Value {
+    json!({ "matrix": { "type": "null" } })
 }
 
 /// A plain value, or where a secret one is kept.
