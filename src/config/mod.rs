@@ -66,7 +66,7 @@ use entry::Keys;
 use excerpt::quoted;
 use matrix::{Alike, Combination, Made};
 use online::Online;
-use problem::{At, Finding};
+use problem::{At, Finding, Findings};
 use resolve::{Accounts, Layers};
 use tree::{Mapping, Pair, Shape, Tree};
 
@@ -337,33 +337,77 @@ struct Top<'t> {
     accounts_unsure: bool,
 }
 
+/// Reads the YAML files, two at a time: that is most of the work on a large directory, and one file knows nothing of another.
+/// What is found does not depend on it.
 fn read_trees<'s>(files: &'s [SourceFile], check: &mut Check<'_>) -> Vec<Tree<'s>> {
     let mut room = yaml::VALUES_MAX;
     let numbered = (0_u32..).zip(files);
-    numbered
+    let numbered: Vec<(u32, &SourceFile)> = numbered
         .filter(|(_, source)| !calendars::is_calendar_file(&source.path))
-        .map(|(file, source)| {
-            // The door refuses larger files; whoever comes another way gets the same answer.
-            let text = if source.text.len() > FILE_BYTES_MAX {
-                ""
-            } else {
-                source.text.as_str()
+        .collect();
+    let mut trees = Vec::with_capacity(numbered.len());
+    for two in numbered.chunks(2) {
+        let read = |numbered: &(u32, &'s SourceFile), room: u32| {
+            ReadTree::new(*numbered, room, check.findings.beside())
+        };
+        let (first, second) = std::thread::scope(|scope| {
+            let second = two
+                .get(1)
+                .map(|numbered| scope.spawn(|| read(numbered, room)));
+            let first = two.first().map(|numbered| read(numbered, room));
+            (first, second.and_then(|second| second.join().ok()))
+        });
+        for (numbered, ahead) in two.iter().zip([first, second]) {
+            // Read ahead as if the one before it had nothing in it; if both are too much together, its end is elsewhere.
+            let ahead = ahead.filter(|ahead| ahead.used <= room);
+            let read = ahead.unwrap_or_else(|| read(numbered, room));
+            room -= read.used;
+            trees.push((read.tree, read.findings));
+        }
+    }
+    let trees = trees.into_iter().map(|(tree, findings)| {
+        check.findings.append(findings);
+        tree
+    });
+    trees.collect()
+}
+
+/// A file that was read.
+struct ReadTree<'s> {
+    tree: Tree<'s>,
+    /// How much of the room for values it took.
+    used: u32,
+    findings: Findings,
+}
+
+impl<'s> ReadTree<'s> {
+    fn new((file, source): (u32, &'s SourceFile), room: u32, mut findings: Findings) -> Self {
+        // The door refuses larger files; whoever comes another way gets the same answer.
+        let text = if source.text.len() > FILE_BYTES_MAX {
+            ""
+        } else {
+            source.text.as_str()
+        };
+        if text.len() < source.text.len() {
+            let at = At {
+                file,
+                start: 0,
+                end: 0,
             };
-            if text.len() < source.text.len() {
-                let at = At {
-                    file,
-                    start: 0,
-                    end: 0,
-                };
-                let message = format!(
-                    "the file has {} bytes, and {FILE_BYTES_MAX} are possible",
-                    source.text.len()
-                );
-                check.report(Finding::error(Kind::Limit, at, message).help("split it"));
-            }
-            yaml::read(file, text, &mut room, &mut check.findings)
-        })
-        .collect()
+            let message = format!(
+                "the file has {} bytes, and {FILE_BYTES_MAX} are possible",
+                source.text.len()
+            );
+            findings.add(Finding::error(Kind::Limit, at, message).help("split it"));
+        }
+        let mut left = room;
+        let tree = yaml::read(file, text, &mut left, &mut findings);
+        Self {
+            tree,
+            used: room - left,
+            findings,
+        }
+    }
 }
 
 fn read_config<'t>(

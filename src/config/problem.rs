@@ -389,6 +389,28 @@ impl Findings {
         }
     }
 
+    /// Those of a part that is looked at by itself, which [`Self::append`] takes in.
+    pub(super) fn beside(&self) -> Self {
+        Self {
+            hasher: self.hasher.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds what was found beside.
+    pub(super) fn append(&mut self, other: Self) {
+        let is_error = |finding: &&Finding| finding.severity == Severity::Error;
+        let kept_errors = other.kept.iter().filter(is_error).count();
+        let kept_warnings = other.kept.len() - kept_errors;
+        other.kept.into_iter().for_each(|finding| self.add(finding));
+        self.errors += other.errors - kept_errors;
+        self.warnings += other.warnings - kept_warnings;
+        self.unlisted += other.unlisted;
+        self.seen.extend(other.seen);
+        self.hidden.spans.extend(other.hidden.spans);
+        self.hidden.by_key.extend(other.hidden.by_key);
+    }
+
     /// Never shows what stands there.
     pub(super) fn hide(&mut self, at: At) {
         self.hidden.spans.insert(at);

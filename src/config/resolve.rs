@@ -15,9 +15,9 @@ use super::online;
 use super::problem::{At, Finding, Kind};
 use super::text;
 use crate::domain::calendar::Calendar;
-use crate::domain::cron::{BothDays, CronPattern, has_hash};
+use crate::domain::cron::{BothDays, CronPattern};
 use crate::domain::request::{DESCRIPTION_CHARS_MAX, Source, Variable, VariableValue};
-use crate::domain::schedule::{Days, MOVED_DAYS_MAX, Schedule};
+use crate::domain::schedule::{Days, MOVED_DAYS_MAX, Schedule, ScheduleError};
 use crate::domain::template::{self, Field};
 use crate::domain::zone::Zone;
 use crate::domain::{
@@ -434,21 +434,21 @@ impl<'l, 't> Layers<'l, 't> {
             return Ok(None);
         };
         let zone = self.zone(check)?;
-        for (text, pattern, at) in patterns {
-            let mut pattern = *pattern;
-            if has_hash(text) {
-                let named = CronPattern::parse_named(text, self.name.as_str());
-                pattern = named.map_err(|error| {
-                    report_pattern(check, &error, None, *at);
-                    Refused
-                })?;
-            }
-            self.check_pattern(check, text, &pattern, &zone, *at)?;
-        }
         let texts: Vec<&str> = patterns.iter().map(|(text, ..)| *text).collect();
-        let Ok(schedule) = Schedule::parse_named(&texts, self.name.as_str(), zone) else {
-            return Err(Refused); // every pattern was read before
-        };
+        let schedule = Schedule::parse_named(&texts, self.name.as_str(), Arc::clone(&zone));
+        // Every pattern was read before, but for what `H` stands for here.
+        let schedule = schedule.map_err(|error| {
+            if let ScheduleError::Patterns(errors) = error {
+                for (index, error) in errors {
+                    let at = patterns.get(index).map_or(self.name_at, |(_, _, at)| *at);
+                    report_pattern(check, &error, None, at);
+                }
+            }
+            Refused
+        })?;
+        for (pattern, (text, _, at)) in schedule.patterns().iter().zip(patterns) {
+            self.check_pattern(check, text, pattern, &zone, *at)?;
+        }
         let allowed = self
             .value(|keys| &keys.allow_subminute)?
             .copied()

@@ -1,6 +1,6 @@
 //! Entries that share a pipeline and do not agree on what to do about each other's runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::check::{Check, listed};
@@ -24,12 +24,20 @@ pub(super) fn warn(
     }
     let enabled = entries.values().filter(|entry| entry.enabled);
     let mut enabled: Vec<&Entry> = enabled.map(Arc::as_ref).collect();
+    let is_careless = |entry: &Entry| entry.policy.overlap == Overlap::Allow;
+    // Few pipelines have entries of both kinds, and only those are put in order.
+    let mut kinds: HashMap<(&str, &str), [bool; 2]> = HashMap::new();
+    for entry in &enabled {
+        let [careful, careless] = kinds.entry(pipeline(entry)).or_default();
+        *careful |= !is_careless(entry);
+        *careless |= is_careless(entry);
+    }
+    enabled.retain(|entry| kinds.get(&pipeline(entry)) == Some(&[true, true]));
     // Those of one pipeline stay in the order of their names.
     enabled.sort_by_key(|entry| pipeline(entry));
     for sharing in enabled.chunk_by(|one, other| pipeline(one) == pipeline(other)) {
-        let (careless, careful): (Vec<&Entry>, Vec<&Entry>) = sharing
-            .iter()
-            .partition(|entry| entry.policy.overlap == Overlap::Allow);
+        let (careless, careful): (Vec<&Entry>, Vec<&Entry>) =
+            sharing.iter().partition(|entry| is_careless(entry));
         let at = |entry: &Entry| names.get(entry.name.as_str()).copied();
         if let (Some(one), Some(other)) = (careful.first(), careless.first())
             && let (Some(one_at), Some(other_at)) = (at(one), at(other))

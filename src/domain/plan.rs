@@ -279,6 +279,9 @@ fn go_with_run(now: Timestamp, mut tick: Tick, note: String, plan: &mut Plan) {
 
 /// How far an entry's starts lie behind its due times: fixed by its name.
 pub fn spread_offset(entry: &Entry) -> Duration {
+    if entry.spread.is_zero() {
+        return Duration::ZERO;
+    }
     let share = hashed_share(&format!("{}\nspread", entry.name));
     Duration::from_secs_f64((entry.spread.as_secs_f64() * share).floor())
 }

@@ -611,3 +611,27 @@ schedules:
         prop_assert!(!shown.contains("hunter2") && !lines.contains("hunter2"), "{}\n{}", broken, shown);
     }
 }
+
+#[test]
+fn files_that_are_too_much_together_are_refused_in_the_one_that_has_no_room() {
+    let values = "x, ".repeat(1_000);
+    let half = |name: &str| {
+        let aliases = "*l, ".repeat(2_600);
+        format!("schedules:\n  {name}:\n    labels: &l [{values}]\n    choose_jobs: [{aliases}]\n")
+    };
+    let (one, other) = (half("one"), half("other"));
+    let limits = |files: &[(&str, &str)]| {
+        let problems = check_files(files).problems.into_iter();
+        let limits =
+            problems.filter(|problem| problem.message.contains("more than 5000000 values"));
+        limits.map(|problem| problem.file).collect::<Vec<_>>()
+    };
+    assert_eq!(limits(&[("a.yaml", &one)]), [""; 0]);
+    assert_eq!(limits(&[("a.yaml", &one), ("b.yaml", &other)]), ["b.yaml"]);
+    let files = [
+        ("a.yaml", "{}"),
+        ("b.yaml", one.as_str()),
+        ("c.yaml", &other),
+    ];
+    assert_eq!(limits(&files), ["c.yaml"]);
+}
