@@ -203,7 +203,7 @@ fn an_entry_without_more_has_the_defaults_of_the_table() {
 fn every_key_says_what_it_says() {
     let entry = entry(
         "cron: ['0 2 * * *', '30 3 * * *']
-timezone: asia/shanghai
+timezone: Asia/Shanghai
 account: main
 spread: 1h30m
 catch_up: all
