@@ -34,6 +34,9 @@ mod calendars;
 #[path = "daemon/clock.rs"]
 mod clock;
 
+#[path = "daemon/control.rs"]
+mod control;
+
 #[path = "daemon/downtime.rs"]
 mod downtime;
 

@@ -19,7 +19,8 @@ use crate::domain::schedule::{Count, Exclusion, Schedule, ScheduleError};
 use crate::domain::template::rendered;
 use crate::domain::zone::Zone;
 use crate::domain::{
-    Entry, EntryName, LastSuccess, Origin, RECENT_DAYS, Skip, TickId, Timestamp, after, rfc3339,
+    Entry, EntryName, LastSuccess, Origin, Pause, RECENT_DAYS, Skip, TickId, Timestamp, after,
+    rfc3339,
 };
 use crate::ledger::Ledger;
 use crate::os::Clock;
@@ -286,11 +287,18 @@ fn of_entries(common: &Common, stretch: Stretch, options: &Options) -> anyhow::R
     // Only JSON shows what templates make.
     let with_templates = entries.iter().filter(|_| options.json);
     let successes = load::last_successes(common, with_templates.map(Arc::as_ref))?;
-    let marks = marks(common, stretch.at);
+    let (marks, pauses) = marks(common, stretch.at);
     let (mut lines, silent): (Vec<_>, Vec<_>) = entries
         .iter()
         .map(|entry| {
-            let marks = marks.get(&entry.name).cloned().unwrap_or_default();
+            let marks = Marks {
+                skips: marks.get(&entry.name).cloned().unwrap_or_default(),
+                pauses: pauses
+                    .iter()
+                    .filter(|pause| pause.is_about(entry))
+                    .cloned()
+                    .collect(),
+            };
             let rows = rows_of(entry, successes.get(&entry.name), stretch, each, marks);
             (entry, rows.peekable())
         })
@@ -381,22 +389,44 @@ fn why_silent(entry: &Entry, Stretch { at, until }: Stretch) -> String {
     }
 }
 
-/// The ticks that somebody marked to be skipped, as far as the ledger can be read from here.
-fn marks(common: &Common, after: Timestamp) -> BTreeMap<EntryName, Marks> {
-    let mut marks: BTreeMap<EntryName, Marks> = BTreeMap::new();
+/// The ticks that somebody marked to be skipped, and the pauses, as far as the ledger can be read from here.
+fn marks(common: &Common, after: Timestamp) -> (BTreeMap<EntryName, Skips>, Vec<Pause>) {
+    let mut marks: BTreeMap<EntryName, Skips> = BTreeMap::new();
     let Ok(ledger) = load::ledger_to_read(common) else {
-        return marks;
+        return (marks, Vec::new());
     };
-    // A calendar may have moved the instant that is marked from before `after` to after it.
-    let after = after - RECENT_DAYS;
-    let known = load::runtime().and_then(|runtime| Ok(runtime.block_on(ledger.skips(after))?));
-    for (entry, skip) in known.unwrap_or_default() {
+    let known = load::runtime().and_then(|runtime| {
+        // A calendar may have moved the instant that is marked from before `after` to after it.
+        let skips = runtime.block_on(ledger.skips(after - RECENT_DAYS))?;
+        Ok((skips, runtime.block_on(ledger.pauses(after))?))
+    });
+    let (skips, pauses) = known.unwrap_or_default();
+    for (entry, skip) in skips {
         marks.entry(entry).or_default().insert(skip.due, skip);
     }
-    marks
+    (marks, pauses)
 }
 
-type Marks = BTreeMap<Timestamp, Skip>;
+type Skips = BTreeMap<Timestamp, Skip>;
+
+/// What people asked for.
+#[derive(Debug, Default)]
+struct Marks {
+    skips: Skips,
+    /// Those that are about the entry.
+    pauses: Vec<Pause>,
+}
+
+impl Marks {
+    /// The pause during which a tick is due, the one that lasts longest if there are several.
+    fn pause_at(&self, due: Timestamp) -> Option<&Pause> {
+        let end = |pause: &&Pause| pause.end().unwrap_or(Timestamp::MAX_UTC);
+        self.pauses
+            .iter()
+            .filter(|pause| pause.covers(due))
+            .max_by_key(end)
+    }
+}
 
 struct Row<'a> {
     entry: &'a Entry,
@@ -408,6 +438,8 @@ struct Row<'a> {
 }
 
 struct Excluded {
+    /// `excluded`, `paused`.
+    what: &'static str,
     why: String,
     count: Count,
     last: Timestamp,
@@ -420,7 +452,13 @@ impl Row<'_> {
 
     fn note(&self) -> String {
         let mut notes = Vec::new();
-        if let Some(Excluded { why, count, last }) = &self.excluded {
+        if let Some(excluded) = &self.excluded {
+            let Excluded {
+                what,
+                why,
+                count,
+                last,
+            } = excluded;
             let more = match count {
                 Count::Exactly(1) => String::new(),
                 Count::Exactly(_) | Count::AtLeast(_) => format!(
@@ -428,7 +466,7 @@ impl Row<'_> {
                     weekday_local(self.schedule.zone(), *last)
                 ),
             };
-            return format!("excluded: {why}{more}");
+            return format!("{what}: {why}{more}");
         }
         if let Some(moved) = self.schedule.moved_from(self.due) {
             notes.push(moved.to_string());
@@ -465,6 +503,18 @@ impl Row<'_> {
         })
     }
 
+    /// Why it does not run, if it is for this.
+    fn without_run(&self, what: &str) -> Option<Value> {
+        let excluded = self.excluded.as_ref()?;
+        (excluded.what == what).then(|| {
+            json!({
+                "why": excluded.why,
+                "count": excluded.count.number(),
+                "last": rfc3339(excluded.last),
+            })
+        })
+    }
+
     fn json(&self) -> Value {
         let note = self.note();
         let rendered = self.rendered();
@@ -476,11 +526,8 @@ impl Row<'_> {
             "start": self.excluded.is_none().then(|| rfc3339(self.start())),
             "note": (!note.is_empty()).then_some(note),
             "rendered": rendered,
-            "excluded": self.excluded.as_ref().map(|excluded| json!({
-                "why": excluded.why,
-                "count": excluded.count.number(),
-                "last": rfc3339(excluded.last),
-            })),
+            "excluded": self.without_run("excluded"),
+            "paused": self.without_run("paused"),
             "moved_from": self
                 .schedule
                 .moved_from(self.due)
@@ -573,7 +620,14 @@ fn rows_of<'e>(
                     why,
                     ..
                 } = exclusion;
-                row(first, Some(Excluded { why, count, last }))
+                let what = "excluded";
+                let excluded = Excluded {
+                    what,
+                    why,
+                    count,
+                    last,
+                };
+                row(first, Some(excluded))
             };
             ready.extend(schedule.exclusions(cursor, end).into_iter().map(of));
             let Some(start) = start else {
@@ -581,16 +635,56 @@ fn rows_of<'e>(
                 break;
             };
             cursor = start;
-            let excluded = Skip::of_start(&marks, schedule, start).map(|skip| Excluded {
+            let skip = Skip::of_start(&marks.skips, schedule, start);
+            let excluded = skip.map(|skip| Excluded {
+                what: "excluded",
                 why: skip.to_string(),
                 count: Count::Exactly(1),
                 last: start,
             });
+            let pause = marks.pause_at(start).filter(|_| excluded.is_none());
+            let excluded = match pause {
+                None => excluded,
+                Some(pause) => {
+                    let paused = paused(schedule, pause, start, until);
+                    match pause.end() {
+                        // Nobody knows what comes after it.
+                        None => left = 0,
+                        Some(_) => cursor = paused.last,
+                    }
+                    ready.push_back(row(start, Some(paused)));
+                    continue;
+                }
+            };
             left -= u32::from(excluded.is_none());
             ready.push_back(row(start, excluded));
         }
         ready.pop_front()
     })
+}
+
+/// The row for all ticks from `start` on that a pause holds back.
+fn paused(
+    schedule: &Schedule,
+    pause: &Pause,
+    start: Timestamp,
+    until: Option<Timestamp>,
+) -> Excluded {
+    let before = |instant: Timestamp| instant - TimeDelta::microseconds(1);
+    let end = pause.end().map(before);
+    let end = [end, until].into_iter().flatten().min();
+    let last = end
+        .and_then(|end| schedule.last_until(end))
+        .unwrap_or(start);
+    Excluded {
+        what: "paused",
+        why: pause.to_string(),
+        count: match end {
+            Some(_) => schedule.count_between(before(start), last),
+            None => Count::Exactly(1),
+        },
+        last,
+    }
 }
 
 fn ticks(schedule: &Schedule, stretch: Stretch, count: u32) -> impl Iterator<Item = Timestamp> {
@@ -681,7 +775,7 @@ mod tests {
         let mut lists: Vec<_> = config
             .entries
             .values()
-            .map(|entry| rows_of(entry, None, stretch, u32::MAX, Marks::new()))
+            .map(|entry| rows_of(entry, None, stretch, u32::MAX, Marks::default()))
             .collect();
         let mut taken = Vec::new();
         // Each list is as good as endless: whoever collects them first does not come back.

@@ -122,7 +122,7 @@ fn voice(tick: &Tick, is_answered: bool) -> (Voice, &'static str) {
         TickState::Ended { reason, .. } => match reason {
             Reason::Succeeded | Reason::Started => (Voice::Info, ""),
             Reason::Withdrawn => (Voice::Info, "withdrawn: "),
-            Reason::Excluded => (Voice::Info, ""),
+            Reason::Excluded | Reason::Paused => (Voice::Info, ""),
             Reason::Missed => (Voice::Warn, ""),
             Reason::Skipped => (Voice::Warn, "skipped: "),
             Reason::Superseded => (Voice::Warn, "superseded: "),

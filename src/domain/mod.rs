@@ -16,6 +16,7 @@ pub mod cron;
 pub mod fuse;
 pub mod overlap;
 pub mod pace;
+pub mod pause;
 pub mod pipeline;
 pub mod plan;
 pub mod request;
@@ -27,6 +28,7 @@ pub mod turn;
 pub mod zone;
 
 pub use overlap::{OtherRun, Overlap};
+pub use pause::{Act, Pause, Scope};
 pub use request::RunRequest;
 pub use retry::{Answer, AnswerKind, Doubt, OnDoubt, Policy, Retry};
 pub use sighting::PipelineAt;
@@ -324,6 +326,8 @@ pub enum Reason {
     Started,
     /// A calendar or a freeze excludes it, or somebody asked that it be skipped.
     Excluded,
+    /// It was due during a pause.
+    Paused,
     /// Its time passed while the daemon was away, and the entry's `catch_up` or `deadline` let it go.
     Missed,
     /// Another run of the pipeline was under way, and the entry's `overlap` says skip.
@@ -344,12 +348,13 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Succeeded,
         Self::Failed,
         Self::Canceled,
         Self::Started,
         Self::Excluded,
+        Self::Paused,
         Self::Missed,
         Self::Skipped,
         Self::Superseded,
@@ -368,6 +373,7 @@ impl Reason {
             Self::Canceled => "canceled",
             Self::Started => "started",
             Self::Excluded => "excluded",
+            Self::Paused => "paused",
             Self::Missed => "missed",
             Self::Skipped => "skipped",
             Self::Superseded => "superseded",
@@ -664,6 +670,8 @@ pub struct EntryState {
     /// The instants that somebody wants skipped, of those that would be decided now or are to come; if its schedule may move
     /// ticks, also of the last [`RECENT_DAYS`] days before that.
     pub skips: BTreeMap<Timestamp, Skip>,
+    /// Pauses, whatever they are about, that are not over or were not when the first of what would be decided now was due.
+    pub pauses: Vec<Pause>,
     /// Ticks of other entries that have, or may have, a run under way at a pipeline that one of this entry's waiting
     /// ticks is for.
     pub others: Vec<Tick>,

@@ -25,6 +25,7 @@ mod follow;
 mod making;
 mod moves;
 mod overlap;
+mod paused;
 mod room;
 mod verdict;
 

@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::SourceFile;
+use crate::domain::pause::{ACTS_MAX, Lifted, PAUSES_KEPT_MAX};
 use crate::domain::{
-    AccountName, Attempt, Change, EntryName, EntryState, LastSuccess, Mark, MarkChange, Origin,
-    Plan, Skip, Tick, TickId, TickState, Timestamp,
+    AccountName, Act, Attempt, Change, EntryName, EntryState, LastSuccess, Mark, MarkChange,
+    Origin, Pause, Plan, Scope, Skip, Tick, TickId, TickState, Timestamp,
 };
 use crate::os::Clock;
 
@@ -46,6 +47,9 @@ struct Rows {
     configs: BTreeMap<String, GoodConfig>,
     /// The ticks to come that are to be skipped.
     skips: BTreeMap<(EntryName, Timestamp), Skip>,
+    /// By when they began and scope.
+    pauses: BTreeMap<(Timestamp, String), Pause>,
+    acts: Vec<Act>,
     faults: Faults,
 }
 
@@ -169,6 +173,8 @@ impl Rows {
             successes: self.successes.clone(),
             configs: self.configs.clone(),
             skips: self.skips.clone(),
+            pauses: self.pauses.clone(),
+            acts: self.acts.clone(),
             faults: Faults::default(),
         }
     }
@@ -197,11 +203,45 @@ impl Rows {
             .map_while(|((of, due), skip)| (of == entry).then(|| (*due, skip.clone())))
             .filter(|(due, _)| *due > skips_after)
             .collect();
+        state.pauses = self.pauses_after(after);
         if state.mark.as_ref().is_some_and(Mark::moves) {
             state.recent = self.recent(entry, rule::recent_since(after));
         }
         self.add_others(entry, &mut state);
         state
+    }
+
+    /// The pauses that are not over at `at`.
+    fn pauses_after(&self, at: Timestamp) -> Vec<Pause> {
+        let pauses = self.pauses.values();
+        pauses
+            .filter(|pause| pause.end().is_none_or(|end| end > at))
+            .cloned()
+            .collect()
+    }
+
+    /// Lifts the pause of this scope that holds.
+    fn lift(&mut self, scope: &Scope, at: Timestamp, by: &str) -> Option<Pause> {
+        let mut pauses = self.pauses.values_mut();
+        let pause = pauses.find(|pause| pause.scope == *scope && pause.holds(at))?;
+        let by = by.to_owned();
+        pause.lifted = Some(Lifted { at, by });
+        Some(pause.clone())
+    }
+
+    /// Forgets the oldest pauses that are over, if there are too many.
+    fn cut_pauses(&mut self, now: Timestamp) {
+        let over = |pause: &Pause| pause.end().filter(|end| *end <= now);
+        let mut ends: Vec<_> = self
+            .pauses
+            .iter()
+            .filter_map(|(key, pause)| Some((over(pause)?, key.clone())))
+            .collect();
+        ends.sort();
+        let many = ends.len().saturating_sub(PAUSES_KEPT_MAX);
+        for (_, key) in ends.drain(..many) {
+            self.pauses.remove(&key);
+        }
     }
 
     /// What was decided of what was due since then, also by the instants that the rows stand for.
@@ -503,6 +543,9 @@ impl Ledger for MemoryLedger {
             rows.remove(id);
         }
         rows.skips.retain(|(_, due), _| *due >= before);
+        rows.pauses
+            .retain(|_, pause| pause.end().is_none_or(|end| end >= before));
+        rows.acts.retain(|act| act.at >= before);
         let rows = &mut *rows;
         let known: BTreeSet<&EntryName> = rows.ticks.values().map(|row| &row.tick.entry).collect();
         let marks = &rows.marks;
@@ -577,6 +620,53 @@ impl Ledger for MemoryLedger {
         Ok(coming
             .map(|((entry, _), skip)| (entry.clone(), skip.clone()))
             .collect())
+    }
+
+    async fn put_pause(&self, pause: Pause) -> Result<Option<Pause>, LedgerError> {
+        let mut rows = self.lock();
+        if let Some(fault) = next_fault(&mut rows.faults.commits) {
+            return Err(failed("written", fault));
+        }
+        let lifted = rows.lift(&pause.scope, pause.since, &pause.by);
+        let since = pause.since;
+        rows.pauses.insert((since, pause.scope.key()), pause);
+        rows.cut_pauses(since);
+        Ok(lifted)
+    }
+
+    async fn lift_pause(
+        &self,
+        scope: Scope,
+        at: Timestamp,
+        by: String,
+    ) -> Result<Option<Pause>, LedgerError> {
+        let mut rows = self.lock();
+        if let Some(fault) = next_fault(&mut rows.faults.commits) {
+            return Err(failed("written", fault));
+        }
+        Ok(rows.lift(&scope, at, &by))
+    }
+
+    async fn pauses(&self, at: Timestamp) -> Result<Vec<Pause>, LedgerError> {
+        Ok(self.read()?.pauses_after(at))
+    }
+
+    async fn put_act(&self, mut act: Act) -> Result<(), LedgerError> {
+        rule::cut_act(&mut act);
+        let mut rows = self.lock();
+        if let Some(fault) = next_fault(&mut rows.faults.commits) {
+            return Err(failed("written", fault));
+        }
+        rows.acts.push(act);
+        let many = rows.acts.len().saturating_sub(ACTS_MAX);
+        rows.acts.drain(..many);
+        Ok(())
+    }
+
+    async fn acts(&self, limit: u32) -> Result<Vec<Act>, LedgerError> {
+        let rows = self.read()?;
+        let newest = rows.acts.iter().rev();
+        Ok(newest.take(limit as usize).cloned().collect())
     }
 
     async fn newest_due(&self) -> Result<Option<Timestamp>, LedgerError> {

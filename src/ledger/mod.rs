@@ -12,7 +12,8 @@ use std::path::PathBuf;
 
 use crate::config::SourceFile;
 use crate::domain::{
-    Attempt, EntryName, EntryState, LastSuccess, Plan, Reason, Skip, Tick, TickId, Timestamp,
+    Act, Attempt, EntryName, EntryState, LastSuccess, Pause, Plan, Reason, Scope, Skip, Tick,
+    TickId, Timestamp,
 };
 
 pub mod memory;
@@ -233,7 +234,8 @@ pub trait Ledger: Send + Sync + 'static {
         tick: TickId,
     ) -> impl Future<Output = Result<Option<Story>, LedgerError>> + Send;
 
-    /// Forgets ticks that were due and ended before `before`, with their attempts and notes, and marks for skips before it;
+    /// Forgets ticks that were due and ended before `before`, with their attempts and notes, and marks for skips, pauses
+    /// and acts before it;
     /// gives how many ticks. Open ticks stay, and so does what is remembered of the last success of an entry that has a mark
     /// or a tick. Works in small commits, so that no decision waits long. When it fails midway, what was forgotten is gone.
     fn prune(&self, before: Timestamp) -> impl Future<Output = Result<u64, LedgerError>> + Send;
@@ -284,6 +286,31 @@ pub trait Ledger: Send + Sync + 'static {
         &self,
         after: Timestamp,
     ) -> impl Future<Output = Result<Vec<(EntryName, Skip)>, LedgerError>> + Send;
+
+    /// Keeps a pause. One of the same scope that holds is lifted by it; gives that one. Of those that are over only the
+    /// last [`PAUSES_KEPT_MAX`](crate::domain::pause::PAUSES_KEPT_MAX) stay.
+    fn put_pause(
+        &self,
+        pause: Pause,
+    ) -> impl Future<Output = Result<Option<Pause>, LedgerError>> + Send;
+
+    /// Lifts the pause of this scope that holds at `at`; gives it as it then is, or none if there is none.
+    fn lift_pause(
+        &self,
+        scope: Scope,
+        at: Timestamp,
+        by: String,
+    ) -> impl Future<Output = Result<Option<Pause>, LedgerError>> + Send;
+
+    /// The pauses that are not over at `at`, by when they began and by scope.
+    fn pauses(&self, at: Timestamp)
+    -> impl Future<Output = Result<Vec<Pause>, LedgerError>> + Send;
+
+    /// Writes down what somebody did. Only the last [`ACTS_MAX`](crate::domain::pause::ACTS_MAX) stay.
+    fn put_act(&self, act: Act) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// The last `limit` acts, newest first.
+    fn acts(&self, limit: u32) -> impl Future<Output = Result<Vec<Act>, LedgerError>> + Send;
 
     /// The due time of the newest scheduled row, to tell a clock that stands before it.
     fn newest_due(&self) -> impl Future<Output = Result<Option<Timestamp>, LedgerError>> + Send;

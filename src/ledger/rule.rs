@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::domain::{
-    AccountName, Attempt, Change, EntryName, EntryState, Mark, Origin, Plan, RECENT_DAYS,
+    AccountName, Act, Attempt, Change, EntryName, EntryState, Mark, Origin, Plan, RECENT_DAYS,
     SURELY_OLDER, Tick, TickId, TickState, Timestamp,
 };
 
@@ -189,6 +189,19 @@ where
         }
     }
     Ok(plan)
+}
+
+/// Cuts the texts of an act to their limits.
+pub(super) fn cut_act(act: &mut Act) {
+    for text in [
+        &mut act.by,
+        &mut act.what,
+        &mut act.on,
+        &mut act.reason,
+        &mut act.outcome,
+    ] {
+        cut(text, NOTE_CHARS_MAX);
+    }
 }
 
 /// What was said in a panic.

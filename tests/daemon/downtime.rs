@@ -1,7 +1,7 @@
 //! What costs a decision: days of downtime one an entry, in one commit that opens what the rules say; a look at a run
 //! only what it tells.
 
-use pipecron::domain::{EntryState, LastSuccess, Plan, Skip, TickId};
+use pipecron::domain::{Act, EntryState, LastSuccess, Pause, Plan, Scope, Skip, TickId};
 use pipecron::ledger::{GoodConfig, LedgerError, Story};
 
 use tokio::task::JoinSet;
@@ -80,6 +80,31 @@ impl Ledger for Counted {
 
     async fn skips(&self, after: Timestamp) -> Result<Vec<(EntryName, Skip)>, LedgerError> {
         self.rows.skips(after).await
+    }
+
+    async fn put_pause(&self, pause: Pause) -> Result<Option<Pause>, LedgerError> {
+        self.rows.put_pause(pause).await
+    }
+
+    async fn lift_pause(
+        &self,
+        scope: Scope,
+        at: Timestamp,
+        by: String,
+    ) -> Result<Option<Pause>, LedgerError> {
+        self.rows.lift_pause(scope, at, by).await
+    }
+
+    async fn pauses(&self, at: Timestamp) -> Result<Vec<Pause>, LedgerError> {
+        self.rows.pauses(at).await
+    }
+
+    async fn put_act(&self, act: Act) -> Result<(), LedgerError> {
+        self.rows.put_act(act).await
+    }
+
+    async fn acts(&self, limit: u32) -> Result<Vec<Act>, LedgerError> {
+        self.rows.acts(limit).await
     }
 
     async fn newest_due(&self) -> Result<Option<Timestamp>, LedgerError> {

@@ -1,15 +1,17 @@
 //! What every ledger has to do. Each function is one test, run against each ledger by `main.rs`.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pipecron::config::SourceFile;
+use pipecron::domain::pause::{Lifted, PAUSES_KEPT_MAX};
 use pipecron::domain::request::{SecretRef, Source, SourceParams, Variable, VariableValue};
 use pipecron::domain::retry::Jitter;
 use pipecron::domain::{
-    Answer, AnswerKind, Attempt, Change, Doubt, EntryName, EntryState, LastSuccess, Mark,
-    MarkChange, Missed, OnDoubt, Origin, Overlap, Plan, Policy, Reason, Retry, Run, RunRequest,
-    Skip, Tick, TickId, TickState, Timestamp,
+    Act, Answer, AnswerKind, Attempt, Change, Doubt, EntryName, EntryState, LastSuccess, Mark,
+    MarkChange, Missed, OnDoubt, Origin, Overlap, Pause, Plan, Policy, Reason, Retry, Run,
+    RunRequest, Scope, Skip, Tick, TickId, TickState, Timestamp,
 };
 use pipecron::ledger::{
     HistoryQuery, Ledger, LedgerError, MESSAGE_CHARS_MAX, NOTE_CHARS_MAX, PRUNE_ROWS_MAX,
@@ -615,6 +617,122 @@ pub(crate) async fn marks_for_skips_are_kept_told_and_taken_back(ledger: impl Le
         ledger.skips(second(0)).await.unwrap(),
         told(&[(&b, skip(70, ""))])
     );
+}
+
+/// Before the clock of these tests, so that a mark may lie there.
+fn early(at: i64) -> Timestamp {
+    second(at - 10_000)
+}
+
+fn pause(scope: Scope, since: i64, until: Option<i64>) -> Pause {
+    Pause {
+        scope,
+        since: early(since),
+        until: until.map(early),
+        by: "ada".to_owned(),
+        reason: "the farm moves".to_owned(),
+        lifted: None,
+    }
+}
+
+pub(crate) async fn pauses_are_kept_told_and_lifted(ledger: impl Ledger) {
+    let one = || Scope::Entry(entry("a"));
+    let label = || Scope::Label("team:web".to_owned());
+    let all = pause(Scope::All, 100, None);
+    let of_one = pause(one(), 50, Some(200));
+    let of_label = pause(label(), 60, Some(70));
+    for pause in [&all, &of_one, &of_label] {
+        assert_eq!(ledger.put_pause(pause.clone()).await.unwrap(), None);
+    }
+    let known = ledger.pauses(early(69)).await.unwrap();
+    assert_eq!(known, [of_one.clone(), of_label, all.clone()]);
+    // One that ran out is not told of any more, and cannot be lifted.
+    let known = ledger.pauses(early(70)).await.unwrap();
+    assert_eq!(known, [of_one.clone(), all.clone()]);
+    let lift = |scope, at, by: &str| ledger.lift_pause(scope, early(at), by.to_owned());
+    assert_eq!(lift(label(), 70, "bob").await.unwrap(), None);
+    // A second one takes the place of the first, which is kept for what was due in it.
+    let again = pause(one(), 120, None);
+    let lifted = |pause: &Pause, at, by: &str| Pause {
+        lifted: Some(Lifted {
+            at: early(at),
+            by: by.to_owned(),
+        }),
+        ..pause.clone()
+    };
+    let before = lifted(&of_one, 120, "ada");
+    assert_eq!(
+        ledger.put_pause(again.clone()).await.unwrap(),
+        Some(before.clone())
+    );
+    let known = ledger.pauses(early(119)).await.unwrap();
+    assert_eq!(known, [before, all.clone(), again.clone()]);
+    let over = lifted(&again, 130, "bob");
+    assert_eq!(lift(one(), 130, "bob").await.unwrap(), Some(over.clone()));
+    assert_eq!(lift(one(), 131, "bob").await.unwrap(), None);
+    assert_eq!(*ledger.pauses(early(130)).await.unwrap(), vec![all.clone()]);
+    // A decision is told of those of all entries that may cover what it decides.
+    let mark = Mark {
+        until: early(125),
+        schedule: "0 2 * * *".to_owned(),
+        crossed: BTreeSet::new(),
+    };
+    let plan = Plan {
+        mark: MarkChange::Set(mark),
+        ..Plan::default()
+    };
+    let plans = ledger.decide(vec![entry("b")], move |_, _, _| plan.clone());
+    plans.await.unwrap();
+    assert_eq!(state(&ledger, "b").await.pauses, [all.clone(), over]);
+    ledger.prune(early(131)).await.unwrap();
+    assert_eq!(ledger.pauses(early(0)).await.unwrap(), [all]);
+}
+
+pub(crate) async fn of_the_pauses_that_are_over_the_last_are_kept(ledger: impl Ledger) {
+    let many = i64::try_from(PAUSES_KEPT_MAX).unwrap();
+    let standing = pause(Scope::All, 1, None);
+    ledger.put_pause(standing.clone()).await.unwrap();
+    for at in 2..many + 10 {
+        let short = pause(Scope::Label("x".to_owned()), at, Some(at + 1));
+        ledger.put_pause(short).await.unwrap();
+    }
+    let known = ledger.pauses(early(0)).await.unwrap();
+    // The one that holds, the newest, and those that are over.
+    assert_eq!(known.len(), PAUSES_KEPT_MAX + 2);
+    assert_eq!(known[0], standing);
+    assert_eq!(known[1].since, early(9));
+}
+
+pub(crate) async fn what_people_did_is_kept_newest_first_and_the_oldest_is_forgotten(
+    ledger: impl Ledger,
+) {
+    let act = |at: i64| Act {
+        at: second(at),
+        by: "ada".to_owned(),
+        what: "pause".to_owned(),
+        on: "entry a".to_owned(),
+        reason: "x".repeat(NOTE_CHARS_MAX),
+        outcome: "paused".to_owned(),
+    };
+    assert_eq!(ledger.acts(10).await.unwrap(), []);
+    // Their order is that in which they came, whatever the clock showed.
+    for at in [5, 4, 6] {
+        ledger.put_act(act(at)).await.unwrap();
+    }
+    assert_eq!(ledger.acts(2).await.unwrap(), [act(6), act(4)]);
+    ledger
+        .put_act(Act {
+            reason: "y".repeat(NOTE_CHARS_MAX + 1),
+            ..act(7)
+        })
+        .await
+        .unwrap();
+    let cut = ledger.acts(1).await.unwrap().remove(0).reason;
+    assert_eq!(cut.chars().count(), NOTE_CHARS_MAX);
+    ledger.prune(second(5)).await.unwrap();
+    let kept: Vec<_> = ledger.acts(10).await.unwrap();
+    let kept: Vec<_> = kept.iter().map(|act| act.at).collect();
+    assert_eq!(kept, [7, 6, 5].map(second));
 }
 
 pub(crate) async fn what_was_decided_lately_is_told_where_ticks_may_move(ledger: impl Ledger) {

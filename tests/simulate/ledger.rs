@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pipecron::config::SourceFile;
-use pipecron::domain::{EntryName, EntryState, LastSuccess, Plan, Skip, TickId, Timestamp};
+use pipecron::domain::{
+    Act, EntryName, EntryState, LastSuccess, Pause, Plan, Scope, Skip, TickId, Timestamp,
+};
 use pipecron::ledger::{Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, MemoryLedger, Story};
 
 use super::checks::Checks;
@@ -141,6 +143,31 @@ impl Ledger for SimLedger {
 
     async fn skips(&self, after: Timestamp) -> Result<Vec<(EntryName, Skip)>, LedgerError> {
         self.rows.skips(after).await
+    }
+
+    async fn put_pause(&self, pause: Pause) -> Result<Option<Pause>, LedgerError> {
+        self.rows.put_pause(pause).await
+    }
+
+    async fn lift_pause(
+        &self,
+        scope: Scope,
+        at: Timestamp,
+        by: String,
+    ) -> Result<Option<Pause>, LedgerError> {
+        self.rows.lift_pause(scope, at, by).await
+    }
+
+    async fn pauses(&self, at: Timestamp) -> Result<Vec<Pause>, LedgerError> {
+        self.rows.pauses(at).await
+    }
+
+    async fn put_act(&self, act: Act) -> Result<(), LedgerError> {
+        self.rows.put_act(act).await
+    }
+
+    async fn acts(&self, limit: u32) -> Result<Vec<Act>, LedgerError> {
+        self.rows.acts(limit).await
     }
 
     async fn newest_due(&self) -> Result<Option<Timestamp>, LedgerError> {

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 
 use super::doubt::look_before_first_send;
 use super::moves::crossings;
+use super::paused::Stretches;
 use super::{Room, end, just_after, just_before, making, new_tick, send_or_wait};
 use crate::domain::schedule::{Count, Exclusion, Schedule};
 use crate::domain::{
@@ -14,8 +15,8 @@ use crate::domain::{
     Skip, TickId, TickState, Timestamp, rfc3339,
 };
 
-/// More ticks than this that are excluded together are one row.
-const EXCLUDED_ROWS_MAX: u64 = 10;
+/// More ticks than this that are excluded or paused together are one row.
+pub(super) const ROWS_MAX: u64 = 10;
 /// So many of their reasons are named.
 const WHYS_MAX: usize = 3;
 /// What is said of a start that was behind the mark already when a calendar came to have it.
@@ -77,12 +78,17 @@ pub(super) fn open_due(
         plan.changes.push(walk.excluded_row(*instant, why));
     }
     let late = &crossings.late;
-    let decided = walk.decided(late, plan);
-    let kept = walk.kept_ticks(&decided, late);
+    let mut decided = walk.decided(late, plan);
+    let stretches = Stretches::of(&walk);
+    stretches.end_paused(&walk, &decided, plan);
+    stretches.end_late(&walk, late, &mut decided, plan);
+    let kept = walk.kept_ticks(&stretches.open, &decided, late);
     let first_kept = kept.iter().find(|due| **due > since);
     let dropped_until = first_kept.map_or(until, |first| just_before(*first));
-    if let Some(missed) = dropped(schedule, since, dropped_until, &decided) {
-        plan.changes.push(missed_row(now, entry, missed));
+    for (since, until) in stretches.open {
+        if let Some(missed) = dropped(schedule, since, until.min(dropped_until), &decided) {
+            plan.changes.push(missed_row(now, entry, missed));
+        }
     }
     let is_lost = |due: &&Timestamp| !decided.contains(due) && !kept.contains(due);
     for due in late.iter().filter(is_lost) {
@@ -130,13 +136,13 @@ pub(super) fn open_due(
 }
 
 /// One walk over a schedule, from `since` to `until`.
-struct Walk<'w> {
-    now: Timestamp,
-    entry: &'w Entry,
-    schedule: &'w Schedule,
-    state: &'w EntryState,
-    since: Timestamp,
-    until: Timestamp,
+pub(super) struct Walk<'w> {
+    pub(super) now: Timestamp,
+    pub(super) entry: &'w Entry,
+    pub(super) schedule: &'w Schedule,
+    pub(super) state: &'w EntryState,
+    pub(super) since: Timestamp,
+    pub(super) until: Timestamp,
 }
 
 impl<'w> Walk<'w> {
@@ -183,7 +189,7 @@ impl<'w> Walk<'w> {
         };
         let count = |sum: u64, of: &Exclusion| sum.saturating_add(of.count.number());
         let count = excluded.iter().fold(0, count);
-        if count <= EXCLUDED_ROWS_MAX {
+        if count <= ROWS_MAX {
             for exclusion in excluded {
                 for due in self.schedule.excluded_instants(exclusion, usize::MAX) {
                     if !self.state.is_spent(due) {
@@ -201,14 +207,20 @@ impl<'w> Walk<'w> {
             from: first.first,
             to: last.last,
         };
-        let mut whys: Vec<&str> = excluded.iter().map(|of| of.why.as_str()).collect();
+        let whys = excluded.iter().map(|of| of.why.clone()).collect();
+        plan.changes
+            .push(self.one_row(missed, Reason::Excluded, whys));
+    }
+
+    /// One row for many ticks that ended for one reason, with the first of what led to it.
+    pub(super) fn one_row(&self, missed: Missed, reason: Reason, mut whys: Vec<String>) -> Change {
         whys.dedup();
         let more = whys.len().saturating_sub(WHYS_MAX);
         whys.truncate(WHYS_MAX);
         let mut row = missed_row(self.now, self.entry, missed);
         row.tick.note = format!(
             "{}, due {} to {}: {}{}",
-            how_many(missed, "excluded"),
+            how_many(missed, reason.name()),
             rfc3339(missed.from),
             rfc3339(missed.to),
             whys.join("; "),
@@ -218,17 +230,18 @@ impl<'w> Walk<'w> {
             }
         );
         row.tick.state = TickState::Ended {
-            reason: Reason::Excluded,
+            reason,
             at: self.now,
         };
-        plan.changes.push(row);
+        row
     }
 
     fn excluded_row(&self, due: Timestamp, why: &str) -> Change {
         self.ended_row(due, Reason::Excluded, format!("excluded: {why}"))
     }
 
-    fn ended_row(&self, due: Timestamp, reason: Reason, note: String) -> Change {
+    /// The row of a tick that ends before it was opened.
+    pub(super) fn ended_row(&self, due: Timestamp, reason: Reason, note: String) -> Change {
         let id = TickId::scheduled(&self.entry.name, due);
         let mut tick = new_tick(self.now, self.entry, due, id, Origin::Scheduled);
         let moved = self.schedule.stands_for(due);
@@ -244,9 +257,10 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// The due instants of the walk and the `late` ones that are to run, oldest first.
+    /// The due instants in these stretches of the walk and the `late` ones that are to run, oldest first.
     fn kept_ticks(
         &self,
+        stretches: &[(Timestamp, Timestamp)],
         decided: &BTreeSet<Timestamp>,
         late: &BTreeSet<Timestamp>,
     ) -> Vec<Timestamp> {
@@ -263,18 +277,28 @@ impl<'w> Walk<'w> {
                 usize::try_from(self.entry.catch_up_max.max(1)).unwrap_or(usize::MAX),
             ),
         };
-        let known = decided.range(..=self.until).count();
-        let most = count.saturating_add(known);
-        let walked = self.schedule.latest(from.max(self.since), self.until, most);
-        let late = late.iter().copied().filter(|due| *due > from);
-        let mut ticks: Vec<Timestamp> = late.chain(walked).collect();
-        ticks.retain(|due| !decided.contains(due));
+        let mut kept = Vec::new();
+        for (since, until) in stretches.iter().rev() {
+            let left = count.saturating_sub(kept.len());
+            if left == 0 {
+                break;
+            }
+            let most = left.saturating_add(decided.range(..=*until).count());
+            let mut ticks = self.schedule.latest(from.max(*since), *until, most);
+            ticks.retain(|due| !decided.contains(due));
+            let mut ticks = ticks.split_off(ticks.len().saturating_sub(left));
+            ticks.append(&mut kept);
+            kept = ticks;
+        }
+        let is_kept = |due: &Timestamp| *due > from && !decided.contains(due);
+        let late = late.iter().copied().filter(is_kept);
+        let mut ticks: Vec<Timestamp> = late.chain(kept).collect();
         ticks.split_off(ticks.len().saturating_sub(count))
     }
 }
 
 /// What is dropped of (`since`, `until`], if anything.
-fn dropped(
+pub(super) fn dropped(
     schedule: &Schedule,
     since: Timestamp,
     until: Timestamp,

@@ -8,12 +8,13 @@ use crate::domain::schedule::Schedule;
 use crate::domain::sighting::{Look, RunStatus, SeenRun, Sighting};
 use crate::domain::zone::Zone;
 use crate::domain::{
-    AccountName, AnswerKind, CatchUp, EntryName, OnDoubt, PipelineAt, Policy, RECENT_DAYS, Retry,
-    RunRequest, Skip,
+    AccountName, AnswerKind, CatchUp, EntryName, OnDoubt, Pause, PipelineAt, Policy, RECENT_DAYS,
+    Retry, RunRequest, Scope, Skip,
 };
 
 mod calendars;
 mod limits;
+mod pauses;
 mod time;
 
 struct World {
@@ -39,6 +40,8 @@ struct World {
     others: Vec<Tick>,
     /// What is marked to be skipped.
     skips: Vec<Skip>,
+    /// What is, or was, held still.
+    pauses: Vec<Pause>,
     room: Room,
     wake_at: Option<Timestamp>,
 }
@@ -101,6 +104,7 @@ impl World {
             in_turn: Vec::new(),
             others: Vec::new(),
             skips: Vec::new(),
+            pauses: Vec::new(),
             room: Room {
                 slots: 64,
                 ..Room::default()
@@ -145,6 +149,7 @@ impl World {
                 .filter(|due| *due > since)
                 .collect(),
             recent: self.recent(recent_since),
+            pauses: self.pauses.clone(),
             skips: (self.skips.iter())
                 .filter(|skip| skip.due > if moves { recent_since } else { since })
                 .map(|skip| (skip.due, skip.clone()))

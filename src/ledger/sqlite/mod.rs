@@ -15,7 +15,9 @@ use rusqlite::{Connection, InterruptHandle, MAIN_DB, OpenFlags, params};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::SourceFile;
-use crate::domain::{EntryName, EntryState, LastSuccess, Plan, Skip, Tick, TickId, Timestamp};
+use crate::domain::{
+    Act, EntryName, EntryState, LastSuccess, Pause, Plan, Scope, Skip, Tick, TickId, Timestamp,
+};
 use crate::os::Clock;
 
 use super::{Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, PRUNE_ROWS_MAX, Story};
@@ -26,6 +28,7 @@ use writer::{Task, Writer};
 
 mod fault;
 mod file;
+mod marks;
 mod reader;
 mod rows;
 mod schema;
@@ -365,6 +368,42 @@ impl Ledger for SqliteLedger {
     async fn skips(&self, after: Timestamp) -> Result<Vec<(EntryName, Skip)>, LedgerError> {
         self.read(move |conn| rows::coming_skips(conn, None, rows::nanos(after)))
             .await
+    }
+
+    async fn put_pause(&self, pause: Pause) -> Result<Option<Pause>, LedgerError> {
+        self.write(writer::Message::Chore, move |conn, _| {
+            marks::put_pause(conn, &pause)
+        })
+        .await
+    }
+
+    async fn lift_pause(
+        &self,
+        scope: Scope,
+        at: Timestamp,
+        by: String,
+    ) -> Result<Option<Pause>, LedgerError> {
+        self.write(writer::Message::Chore, move |conn, _| {
+            marks::lift(conn, &scope, at, &by)
+        })
+        .await
+    }
+
+    async fn pauses(&self, at: Timestamp) -> Result<Vec<Pause>, LedgerError> {
+        self.read(move |conn| marks::pauses(conn, rows::nanos(at)))
+            .await
+    }
+
+    async fn put_act(&self, mut act: Act) -> Result<(), LedgerError> {
+        super::rule::cut_act(&mut act);
+        self.write(writer::Message::Chore, move |conn, _| {
+            marks::put_act(conn, &act)
+        })
+        .await
+    }
+
+    async fn acts(&self, limit: u32) -> Result<Vec<Act>, LedgerError> {
+        self.read(move |conn| marks::acts(conn, limit)).await
     }
 
     async fn newest_due(&self) -> Result<Option<Timestamp>, LedgerError> {

@@ -17,6 +17,7 @@ use crate::domain::{
 use super::super::rule::{self, Effect, Stored, Wanted};
 use super::super::{GoodConfig, HistoryQuery, Story};
 use super::fault::RowError;
+use super::marks;
 
 type Result<T> = std::result::Result<T, RowError>;
 
@@ -93,6 +94,7 @@ fn state(conn: &Connection, now: Timestamp, entry: &EntryName) -> Result<EntrySt
         .into_iter()
         .map(|(_, skip)| (skip.due, skip))
         .collect();
+    state.pauses = marks::pauses(conn, after)?;
     if state.mark.as_ref().is_some_and(Mark::moves) {
         state.recent = recent(conn, entry, rule::recent_since(decided_after))?;
     }
@@ -568,6 +570,7 @@ pub(super) fn prune(conn: &Connection, before: Timestamp, rows_max: u32) -> Resu
     // A row that ended long ago by a clock that was set back since may still be due: it stands in for "opened once".
     conn.prepare_cached("DELETE FROM skips WHERE due < ?1")?
         .execute([nanos(before)])?;
+    marks::prune(conn, nanos(before))?;
     let forgotten = conn
         .prepare_cached(
             "DELETE FROM ticks WHERE seq IN (SELECT seq FROM ticks \
@@ -820,7 +823,7 @@ pub(super) fn nanos(instant: Timestamp) -> i64 {
     instant.timestamp_nanos_opt().unwrap_or(end)
 }
 
-fn instant(nanos: i64) -> Timestamp {
+pub(super) fn instant(nanos: i64) -> Timestamp {
     DateTime::from_timestamp_nanos(nanos)
 }
 

@@ -150,6 +150,31 @@ CREATE TABLE skips (
     PRIMARY KEY (entry, due)
 ) WITHOUT ROWID;
 
+-- What somebody held still, also after it was over.
+CREATE TABLE pauses (
+    scope     TEXT NOT NULL,            -- entry:NAME, label:WORD, all
+    since     INTEGER NOT NULL,
+    until     INTEGER,
+    asked_by  TEXT NOT NULL,
+    reason    TEXT NOT NULL,
+    lifted_at INTEGER,
+    lifted_by TEXT,
+    ends_at   INTEGER NOT NULL,         -- the earlier of both; the end of time if there is none
+    PRIMARY KEY (scope, since)
+) WITHOUT ROWID;
+CREATE INDEX pauses_by_end ON pauses (ends_at);
+
+-- What somebody did by hand.
+CREATE TABLE acts (
+    seq     INTEGER PRIMARY KEY AUTOINCREMENT,
+    at      INTEGER NOT NULL,
+    done_by TEXT NOT NULL,
+    what    TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    reason  TEXT NOT NULL,
+    outcome TEXT NOT NULL
+);
+
 -- The newest tick of an entry whose run ended well.
 CREATE TABLE successes (
     entry  TEXT PRIMARY KEY,

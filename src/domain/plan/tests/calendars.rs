@@ -55,7 +55,7 @@ impl World {
     }
 
     /// Wakes as it asks to, up to then; nothing that was sent stays without an answer.
-    fn wakes_until(&mut self, end: &str) -> &mut Self {
+    pub(super) fn wakes_until(&mut self, end: &str) -> &mut Self {
         while self.wake_at.is_some_and(|wake| wake <= at(end)) {
             self.wakes();
             while let Some((id, attempt)) = self.sent.pop() {
