@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! roof     main, cli                      arguments, runtime, exit code; one function a command
+//! desk     control                        the control socket: who may ask the loop for what
 //! rooms    daemon                         the loop
 //! hands    ledger, codearts::http, sandbox, telemetry     each touches one part of the world
 //! doors    os                             clock, signals, zone data, configuration and secret files
@@ -21,6 +22,7 @@
 pub mod cli;
 pub mod codearts;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod domain;
 pub mod ledger;

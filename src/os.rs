@@ -154,6 +154,44 @@ pub fn who() -> String {
         .unwrap_or_else(|| format!("uid {}", rustix::process::geteuid().as_raw()))
 }
 
+/// The user and group that this process acts as.
+pub fn own_ids() -> (u32, u32) {
+    (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    )
+}
+
+/// Largest list of users that is read, in bytes.
+const USERS_BYTES_MAX: u64 = 4 << 20;
+
+/// The name of a user of this machine; none if the machine's own list does not have it.
+pub fn user_name(uid: u32) -> Option<String> {
+    let users = read_file(Path::new("/etc/passwd"), USERS_BYTES_MAX).ok()?;
+    let users = String::from_utf8_lossy(&users);
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
+/// The directory for what lives as long as a process: the service manager's runtime directory, else `/run/pipecron` for
+/// root, else a directory in the user's own.
+pub fn runtime_directory() -> Option<PathBuf> {
+    let given = variable("RUNTIME_DIRECTORY");
+    let given = given.and_then(|list| list.split(':').next().map(PathBuf::from));
+    if let Some(directory) = given.filter(|directory| directory.is_absolute()) {
+        return Some(directory);
+    }
+    if rustix::process::geteuid().is_root() {
+        return Some(PathBuf::from("/run/pipecron"));
+    }
+    let own = variable("XDG_RUNTIME_DIR").map(PathBuf::from);
+    own.filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join("pipecron"))
+}
+
 /// Whatever this process makes from now on, log files above all, is for its user and group alone, or for fewer if its umask
 /// says so.
 pub fn keep_others_out() {

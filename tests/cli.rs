@@ -27,7 +27,8 @@ impl Place {
             .args(arguments)
             .current_dir(self.0.path())
             .env("PIPECRON_CONFIG", "a.yaml")
-            .env("PIPECRON_LEDGER", "sqlite://ledger.db");
+            .env("PIPECRON_LEDGER", "sqlite://ledger.db")
+            .env("PIPECRON_CONTROL", "off");
         command
     }
 
@@ -102,8 +103,8 @@ fn help(arguments: &[&str]) -> String {
 fn the_help_of_every_command_reads_well() {
     insta::assert_snapshot!("help", help(&[]));
     for command in [
-        "daemon", "check", "discover", "diff", "next", "trigger", "skip", "history", "show",
-        "schema", "sandbox",
+        "daemon", "check", "discover", "diff", "next", "trigger", "pause", "resume", "skip",
+        "reload", "status", "history", "show", "schema", "sandbox",
     ] {
         insta::assert_snapshot!(format!("help-{command}"), help(&[command]));
     }
@@ -132,8 +133,8 @@ fn every_flag_that_a_service_needs_has_a_variable_and_the_readme_names_the_comma
         );
     }
     for command in [
-        "daemon", "check", "discover", "diff", "next", "trigger", "skip", "history", "show",
-        "schema", "sandbox",
+        "daemon", "check", "discover", "diff", "next", "trigger", "pause", "resume", "skip",
+        "reload", "status", "history", "show", "schema", "sandbox",
     ] {
         assert!(
             readme.contains(command),
@@ -526,6 +527,7 @@ fn what_templates_make_and_what_hash_stands_for_is_shown() {
         "note": "H 2 * * * is 53 2 * * *",
         "excluded": null,
         "moved_from": null,
+        "paused": null,
         "rendered": {
             "description": "scheduled 2026-11-25",
             "variables.YESTERDAY": "20261124",
@@ -711,6 +713,12 @@ fn a_coming_tick_is_marked_shown_and_given_back() {
         .unwrap();
     assert!(line.contains("excluded: skip asked by ada") && due(line) == coming);
     assert_ne!(due(marked.lines().find(is_start).unwrap()), coming);
+    // Somebody who asks once more, without a number, does not lose another night.
+    let again = place.run(&["skip", "nightly", "--next"]);
+    assert_eq!((again.code, due(&again.out)), (0, coming.clone()));
+    let told = "the coming tick of nightly is marked already";
+    assert!(again.all().contains(told), "{}", again.all());
+    assert_eq!(next(), marked);
     place
         .run(&["skip", "nightly", "--at", "2027-02-06T02:00"])
         .fails(

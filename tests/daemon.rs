@@ -647,6 +647,7 @@ async fn a_trigger_whose_ledger_is_gone_ends_with_an_error() {
         daemon.trigger(
             Arc::new(by_hand),
             Vec::new(),
+            "triggered by hand".to_owned(),
             "abcd".to_owned(),
             &mut events
         ),
@@ -1039,7 +1040,13 @@ async fn a_tick_by_hand_is_seen_to_its_end_and_nothing_else_is_touched() {
     let (_tell, mut events) = mpsc::channel(1);
     let daemon = Daemon::new(world.parts(config([by_hand.clone()])));
     let tick = daemon
-        .trigger(Arc::new(by_hand), variables, "abcd".to_owned(), &mut events)
+        .trigger(
+            Arc::new(by_hand),
+            variables,
+            "triggered by hand".to_owned(),
+            "abcd".to_owned(),
+            &mut events,
+        )
         .await
         .unwrap();
     assert_eq!((state(&tick), tick.attempts), ("started", 2));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules and the floor they stand on; the longest name that fits counts. A file may use what lies on a lower floor, and
 /// what lies in its own folder.
-const FLOORS: [(&str, u32); 25] = [
+const FLOORS: [(&str, u32); 26] = [
     ("domain::zone", 0),
     ("domain::request", 0),
     ("domain::fuse", 0),
@@ -32,11 +32,12 @@ const FLOORS: [(&str, u32); 25] = [
     ("sandbox", 10),
     ("telemetry", 10),
     ("daemon", 11),
-    ("cli", 12),
+    ("control", 12),
+    ("cli", 13),
     ("notes", 0),
-    ("lib", 13),
-    ("main", 13),
-    ("pipecron", 13),
+    ("lib", 14),
+    ("main", 14),
+    ("pipecron", 14),
 ];
 
 /// What nothing in `domain` may mention: it is told the time and everything else.

@@ -18,6 +18,9 @@ use serde_json::Value;
 #[path = "process/calendars.rs"]
 mod calendars;
 
+#[path = "process/control.rs"]
+mod control;
+
 #[path = "process/disk.rs"]
 mod disk;
 
@@ -68,7 +71,8 @@ impl Place {
         }
         command
             .args(arguments)
-            .env("PIPECRON_CONFIG", self.path("pipecron.yaml"));
+            .env("PIPECRON_CONFIG", self.path("pipecron.yaml"))
+            .env("PIPECRON_CONTROL", self.path("c.sock"));
         command.env(
             "PIPECRON_LEDGER",
             format!("sqlite://{}", self.path("ledger.db").display()),
@@ -326,11 +330,14 @@ fn a_second_daemon_on_a_ledger_exits_and_names_the_first() {
         log.contains(&format!("process {}", first.child.id())),
         "{log}"
     );
-    let trigger = place.run(&["trigger", "by-hand", "--sandbox"]);
+    // The first keeps its socket, and a command that cannot reach it names it.
+    assert!(place.path("c.sock").exists());
+    let mut trigger = place.command(&["trigger", "by-hand", "--sandbox"]);
+    let trigger = trigger.env("PIPECRON_CONTROL", "off").output().unwrap();
     assert_eq!(trigger.status.code(), Some(1));
     let said = text(&trigger.stderr);
     assert!(
-        said.contains(&first.child.id().to_string()) && said.contains("control socket"),
+        said.contains(&first.child.id().to_string()) && said.contains("--control"),
         "{said}"
     );
 }

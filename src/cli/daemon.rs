@@ -13,13 +13,18 @@ use tokio::time::Instant;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::{error, info, warn};
 
-use super::{Common, chores, count, load, parse_duration};
+use serde_json::json;
+
+use super::{Common, ask, chores, count, load, parse_duration};
 use crate::codearts::http::Client;
 use crate::config::{Config, Problem, Severity};
+use crate::control;
+use crate::control::server::Control;
 use crate::daemon::{Daemon, Event, Fresh, Loader, Parts};
 use crate::domain::{RECENT_DAYS, rfc3339};
 use crate::ledger::{Ledger, sqlite::SqliteLedger};
 use crate::os::signals::{Signals, Wish};
+use crate::os::zones::Zones;
 use crate::os::{self, Clock, Reading};
 use crate::sandbox::{self, Sandbox};
 use crate::telemetry::{self, Logging, Loss};
@@ -89,13 +94,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
 
 async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow::Result<ExitCode> {
     let clock = Clock::system();
-    let events = events()?;
-    if let Some(socket) = &common.control {
-        warn!(
-            "this version has no control socket yet; nothing listens on {}",
-            socket.display()
-        );
-    }
+    let (tell, events) = events()?;
     let paths = load::config_paths(common);
     let path = load::ledger_path(common)?;
     let mut read = load::read(&paths, &clock);
@@ -164,6 +163,8 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
         keep: options.keep_history,
         keep_configs: vec![key.clone(), load::PURPOSE.to_owned()],
     };
+    // Dropped before the ledger is closed.
+    let _control = control(common, &ledger, &clock, tell);
     let seen = clock.clone();
     let start = async || start_chores(history.clone(), logging.loss()).await;
     let parts = Parts {
@@ -179,6 +180,49 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
     ended.context("ended, and not as asked")?;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Listens for commands. Without a socket the nightlies run all the same.
+fn control(
+    common: &Common,
+    ledger: &Arc<SqliteLedger>,
+    clock: &Clock,
+    tell: mpsc::Sender<Event>,
+) -> Option<Control> {
+    let socket = ask::socket(common);
+    if socket.is_none() && common.control.is_none() {
+        warn!(
+            "no directory for the control socket is known: commands cannot reach this daemon; say where with --control SOCKET"
+        );
+    }
+    let socket = socket?;
+    let path = ledger.path().to_owned();
+    let about = move || {
+        json!({
+            "running": true,
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "tzdata": Zones::load().version(),
+            "ledger": path.display().to_string(),
+        })
+    };
+    let parts = control::server::Parts {
+        ledger: ledger.clone(),
+        ledger_path: ledger.path().to_owned(),
+        tell,
+        clock: clock.clone(),
+        about: Arc::new(about),
+    };
+    match Control::listen(&socket, parts) {
+        Ok(control) => {
+            info!("commands are taken on {}", socket.display());
+            Some(control)
+        }
+        Err(failure) => {
+            error!("commands cannot reach this daemon, which runs all the same: {failure}");
+            None
+        }
+    }
 }
 
 fn refuse(read: &load::Read) -> anyhow::Result<ExitCode> {
@@ -254,9 +298,10 @@ fn loader(paths: Vec<PathBuf>, clock: Clock, sandbox: Option<String>) -> Arc<Loa
 }
 
 /// Signals as events, from now on.
-pub(super) fn events() -> anyhow::Result<mpsc::Receiver<Event>> {
+pub(super) fn events() -> anyhow::Result<(mpsc::Sender<Event>, mpsc::Receiver<Event>)> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let (tell, events) = mpsc::channel(EVENTS_MAX);
+    let (teller, events) = mpsc::channel(EVENTS_MAX);
+    let tell = teller.clone();
     tokio::spawn(async move {
         let mut stopping: Option<Instant> = None;
         while let Some(signal) = signals.next().await {
@@ -281,7 +326,7 @@ pub(super) fn events() -> anyhow::Result<mpsc::Receiver<Event>> {
             }
         }
     });
-    Ok(events)
+    Ok((teller, events))
 }
 
 /// What is kept of the past.

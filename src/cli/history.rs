@@ -3,16 +3,15 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::bail;
-use serde_json::{Value, json};
-
 use super::load::EntryZones;
 use super::moment::{Meant, Moment, Towards, moment, weekday_local};
 use super::{Common, form, load, stderr, stdout};
 use crate::config::shown;
+use crate::control::{act_json, tick_json};
 use crate::domain::{EntryName, Reason, Tick, TickState, rfc3339};
 use crate::ledger::{HistoryQuery, Ledger, SqliteLedger};
 use crate::os::Clock;
+use anyhow::bail;
 
 /// Arguments of `history`.
 #[derive(Debug, clap::Args)]
@@ -43,6 +42,9 @@ pub(super) struct Options {
     /// How many rows at most [default: 50, or all with --json]
     #[arg(short = 'n', long = "count", value_name = "N")]
     count: Option<u32>,
+    /// Print what people did by hand instead: who, when, what and why
+    #[arg(long, conflicts_with_all = ["entries", "state", "reason", "since", "until"])]
+    acts: bool,
     /// Print one JSON object a line; its times are UTC
     #[arg(long)]
     json: bool,
@@ -58,6 +60,9 @@ const ROWS_DEFAULT: u32 = 50;
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
     let ledger = load::ledger_to_read(common)?;
+    if options.acts {
+        return acts(&ledger, options);
+    }
     let meant = Meant::new(options.timezone.as_deref())?;
     let now = Clock::system().now();
     let read = |flag, moment: Option<Moment>| {
@@ -108,6 +113,40 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
             false => zones,
         };
         table(&mut out, &ticks, &zones)?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What people did, newest first.
+fn acts(ledger: &SqliteLedger, options: &Options) -> anyhow::Result<ExitCode> {
+    let limit = options.count.unwrap_or(match options.json {
+        true => u32::MAX,
+        false => ROWS_DEFAULT,
+    });
+    let acts = load::runtime()?.block_on(ledger.acts(limit))?;
+    let mut out = stdout(form(options.json));
+    if acts.is_empty() && !options.json {
+        writeln!(stderr(), "nobody did anything by hand")?;
+    }
+    for act in &acts {
+        if options.json {
+            writeln!(out, "{}", act_json(act))?;
+            continue;
+        }
+        let why = match act.reason.as_str() {
+            "" => String::new(),
+            reason => format!(" ({})", shown(reason)),
+        };
+        writeln!(
+            out,
+            "{}  {}  {} {}{why}: {}",
+            rfc3339(act.at),
+            shown(&act.by),
+            shown(&act.what),
+            shown(&act.on),
+            shown(&act.outcome)
+        )?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
@@ -220,49 +259,4 @@ fn row(tick: &Tick, zones: &EntryZones) -> [String; 6] {
         run,
         note,
     ]
-}
-
-/// A tick as scripts see it. What is absent is null; keys are only ever added.
-pub(super) fn tick_json(tick: &Tick) -> Value {
-    let (reason, ended_at) = match tick.state {
-        TickState::Ended { reason, at } => (Some(reason.name()), Some(rfc3339(at))),
-        TickState::Waiting { .. }
-        | TickState::Sent { .. }
-        | TickState::Doubtful { .. }
-        | TickState::Running { .. } => (None, None),
-    };
-    let not_before = match tick.state {
-        TickState::Waiting { not_before } => Some(rfc3339(not_before)),
-        TickState::Sent { .. }
-        | TickState::Doubtful { .. }
-        | TickState::Running { .. }
-        | TickState::Ended { .. } => None,
-    };
-    json!({
-        "tick": tick.id,
-        "entry": tick.entry,
-        "due": rfc3339(tick.due),
-        "origin": tick.origin,
-        "state": tick.state.name(),
-        "reason": reason,
-        "attempts": tick.attempts,
-        "run_id": tick.run.as_ref().map(|run| &run.id),
-        "queue_id": tick.run.as_ref().and_then(|run| run.queue_id.as_ref()),
-        "outcome": tick.run.as_ref().and_then(|run| run.outcome.as_ref()),
-        "opened_at": rfc3339(tick.opened_at),
-        "not_before": not_before,
-        "deadline": rfc3339(tick.deadline),
-        "ended_at": ended_at,
-        "account": tick.account,
-        "project_id": tick.request.project_id,
-        "pipeline_id": tick.request.pipeline_id,
-        "note": tick.note,
-        "moved_from": tick.moved_from.iter().copied().map(rfc3339).collect::<Vec<_>>(),
-        "missed": tick.missed.map(|missed| json!({
-            "count": missed.count,
-            "at_least": missed.at_least,
-            "from": rfc3339(missed.from),
-            "to": rfc3339(missed.to),
-        })),
-    })
 }

@@ -18,6 +18,7 @@ use crate::config::shown;
 use crate::os;
 use crate::telemetry::{self, Form, Format, Plain, plain};
 
+mod ask;
 mod check;
 mod chores;
 mod daemon;
@@ -28,10 +29,13 @@ mod load;
 mod moment;
 mod next;
 mod online;
+mod pause;
+mod reload;
 mod sandbox;
 mod schema;
 mod show;
 mod skip;
+mod status;
 mod trigger;
 
 /// Starts Huawei Cloud CodeArts Pipeline runs on schedule, each nightly exactly once.
@@ -66,7 +70,8 @@ struct Common {
         hide_env_values = true
     )]
     ledger: Option<String>,
-    /// The daemon's control socket. This version has none yet: the daemon says so when the flag is given
+    /// The daemon's control socket, through which commands reach it; `off` for none
+    /// [default: control.sock in $RUNTIME_DIRECTORY, else in /run/pipecron for root, else in pipecron in $XDG_RUNTIME_DIR]
     #[arg(
         long,
         value_name = "SOCKET",
@@ -145,8 +150,16 @@ enum Command {
     Next(next::Options),
     /// Start a run of an entry now and wait for its run ID
     Trigger(trigger::Options),
+    /// Hold an entry, a label or everything still
+    Pause(pause::PauseOptions),
+    /// Lift a pause
+    Resume(pause::ResumeOptions),
     /// Mark coming ticks of an entry to be skipped, or take that back
     Skip(skip::Options),
+    /// Have the daemon read its configuration again, and wait for what comes of it
+    Reload(reload::Options),
+    /// Print how the daemon stands: what is open, what comes next, what is wrong
+    Status(status::Options),
     /// Print the ticks of the past, newest first
     History(history::Options),
     /// Print everything that is known about one tick
@@ -171,6 +184,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Diff(options) => diff::run(&common, &options),
         Command::Next(options) => next::run(&common, &options),
         Command::Trigger(options) => trigger::run(&common, &options),
+        Command::Pause(options) => pause::pause(&common, &options),
+        Command::Resume(options) => pause::resume(&common, &options),
+        Command::Reload(options) => reload::run(&common, &options),
+        Command::Status(options) => status::run(&common, &options),
         Command::Skip(options) => skip::run(&common, &options),
         Command::History(options) => history::run(&common, &options),
         Command::Show(options) => show::run(&common, &options),

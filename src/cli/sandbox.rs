@@ -58,7 +58,7 @@ fn manual() -> String {
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
     let _logging = telemetry::set_up(&common.logging())?;
     load::runtime()?.block_on(async {
-        let mut events = events()?;
+        let (_tell, mut events) = events()?;
         let mut settings = Settings {
             listen: options.listen,
             seed: options.seed,
@@ -82,7 +82,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
         drop(out);
         loop {
             match events.recv().await {
-                Some(Event::Reload { .. }) => {}
+                Some(Event::Reload { .. } | Event::Asked(_)) => {}
                 Some(Event::Stop { by }) => {
                     info!(
                         "stopping, asked by {by}; {} started",

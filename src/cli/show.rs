@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use anyhow::bail;
 use serde_json::json;
 
-use super::history::tick_json;
 use super::load::EntryZones;
 use super::moment::weekday_local;
 use super::{Common, form, load, stdout};
 use crate::config::shown;
+use crate::control::tick_json;
 use crate::domain::zone::Zone;
 use crate::domain::{Attempt, EntryName, TickId, TickState, Timestamp, rfc3339};
 use crate::ledger::{HistoryQuery, Ledger, SqliteLedger, Story};

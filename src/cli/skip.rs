@@ -7,14 +7,18 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use chrono::TimeDelta;
-use serde_json::json;
+use hyper::Method;
+use serde_json::{Value, json};
 
+use super::ask::{self, Asked, reason};
 use super::moment::{Moment, Towards, fixed_moment, local, weekday_local};
-use super::{Common, form, load, stdout};
-use crate::config::shown;
+use super::{Common, form, load, stderr, stdout};
+use crate::config::{Config, shown};
+use crate::control::SkipBody;
+use crate::daemon::hand;
 use crate::domain::schedule::Schedule;
 use crate::domain::{Entry, RECENT_DAYS, SKIPS_MAX, Skip, Timestamp, rfc3339};
-use crate::ledger::{Ledger, LedgerError, sqlite::SqliteLedger};
+use crate::ledger::Ledger;
 use crate::os::{self, Clock};
 
 /// Arguments of `skip`.
@@ -30,9 +34,9 @@ pub(super) struct Options {
     /// Skip the coming tick
     #[arg(long, group = "which")]
     next: bool,
-    /// How many of the coming ticks
-    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 1, requires = "next", value_parser = clap::value_parser!(u32).range(1..=100))]
-    count: u32,
+    /// How many of the coming ticks that are not marked yet [default: 1, and none if the coming one is marked]
+    #[arg(short = 'n', long = "count", value_name = "N", requires = "next", value_parser = clap::value_parser!(u32).range(1..=100))]
+    count: Option<u32>,
     /// Skip the tick that is due then: an instant (2026-11-24T18:00:00Z), or a date and time (2026-11-25T02:00) in the
     /// entry's zone
     #[arg(long, value_name = "T", value_parser = fixed_moment, allow_hyphen_values = true, group = "which")]
@@ -46,18 +50,6 @@ pub(super) struct Options {
     /// Print JSON: one object a line
     #[arg(long)]
     json: bool,
-}
-
-/// Longest reason, in characters.
-const REASON_CHARS_MAX: usize = 200;
-
-fn reason(text: &str) -> Result<String, String> {
-    match text.chars().count() {
-        0..=REASON_CHARS_MAX => Ok(text.to_owned()),
-        count => Err(format!(
-            "it has {count} characters, and {REASON_CHARS_MAX} are possible"
-        )),
-    }
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
@@ -75,25 +67,29 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
         );
     };
     let now = clock.now();
-    let path = load::ledger_path(common)?;
-    let ledger = match SqliteLedger::open(&path, clock) {
-        Err(LedgerError::Held { pid, .. }) => bail!(
-            "a daemon (process {pid}) runs on this ledger, and this version has no control socket to hand it a skip; \
-             stop the daemon for the moment, or write a freeze into the configuration and reload"
-        ),
-        other => other?,
-    };
     load::runtime()?.block_on(async {
-        load::claim(&ledger, common.sandbox).await?;
+        // Beside a daemon the marks can be read; without one they may be the first thing in a new ledger.
+        let all = match load::ledger_to_read(common) {
+            Ok(ledger) => ledger.skips(now - RECENT_DAYS).await?,
+            Err(_) => Vec::new(),
+        };
         // A calendar may have moved to a day to come what a pattern names on one that has passed.
-        let all = ledger.skips(now - RECENT_DAYS).await?.into_iter();
         let marks: BTreeMap<Timestamp, Skip> = all
+            .into_iter()
             .filter(|(of, _)| *of == entry.name)
             .map(|(_, skip)| (skip.due, skip))
             .collect();
         let marked = marked(schedule, &marks, now);
         if options.undo {
-            return undo(&ledger, &entry, schedule, &marked, now, options).await;
+            return undo(common, &config, &entry, schedule, &marked, now, options).await;
+        }
+        if let Some(marked) = already(&entry, schedule, &marked, now, options) {
+            writeln!(
+                stderr(),
+                "the coming tick of {} is marked already; -n 1 marks the one after it as well",
+                entry.name
+            )?;
+            return print(&entry, schedule, &[marked], "will be skipped", options);
         }
         let dues = dues(&entry, schedule, &marked, now, options)?;
         if marked.len() + dues.len() > SKIPS_MAX {
@@ -103,18 +99,64 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
                 entry.name
             );
         }
+        let instants = dues.iter().flat_map(|due| schedule.instants_of(*due));
+        let answer = change(common, &config, &entry, instants.collect(), options).await?;
+        let by = answer["by"].as_str().unwrap_or_default();
         let skip = |due| Skip {
             due,
-            by: os::who(),
+            by: by.to_owned(),
             asked_at: now,
             reason: options.reason.clone().unwrap_or_default(),
         };
-        let instants = dues.iter().flat_map(|due| schedule.instants_of(*due));
-        let skips = instants.map(skip).collect();
-        ledger.put_skips(entry.name.clone(), skips).await?;
         let skips: Vec<Skip> = dues.into_iter().map(skip).collect();
         print(&entry, schedule, &skips, "will be skipped", options)
     })
+}
+
+/// The mark of the coming tick, if somebody who does not say how many asks for one that is there already: to skip another one
+/// instead is not what was asked for.
+fn already(
+    entry: &Entry,
+    schedule: &Schedule,
+    marked: &[Skip],
+    now: Timestamp,
+    options: &Options,
+) -> Option<Skip> {
+    if !options.next || options.count.is_some() {
+        return None;
+    }
+    let begin = entry
+        .not_before
+        .map_or(now, |begin| now.max(begin - TimeDelta::seconds(1)));
+    let coming = schedule.next_after(begin)?;
+    marked.iter().find(|skip| skip.due == coming).cloned()
+}
+
+/// Sets the marks or takes them back: the daemon does, or without one the ledger is opened.
+async fn change(
+    common: &Common,
+    config: &Config,
+    entry: &Entry,
+    dues: Vec<Timestamp>,
+    options: &Options,
+) -> anyhow::Result<Value> {
+    let reason = options.reason.clone().unwrap_or_default();
+    let body = SkipBody {
+        entry: entry.name.to_string(),
+        dues: dues.iter().copied().map(rfc3339).collect(),
+        reason: reason.clone(),
+        undo: options.undo,
+    };
+    match ask::daemon(common, Method::POST, "/v1/skip", Some(json!(body))).await? {
+        Asked::Answer(answer) => Ok(answer),
+        Asked::NoDaemon(why) => {
+            let clock = Clock::system();
+            let (now, by, name) = (clock.now(), os::who(), entry.name.as_str());
+            let ledger = ask::ledger_instead(common, clock, &why).await?;
+            let undo = options.undo;
+            ask::done(hand::skip(&ledger, config, now, by, name, dues, reason, undo).await)
+        }
+    }
 }
 
 /// What is marked and still to come: starts that are skipped, each under its own due time, and marks by which none is
@@ -165,7 +207,7 @@ fn dues(
         );
     }
     let is_marked = |due: &Timestamp| marked.iter().any(|skip| skip.due == *due);
-    let count = usize::try_from(options.count).unwrap_or(1);
+    let count = usize::try_from(options.count.unwrap_or(1)).unwrap_or(1);
     let dues: Vec<Timestamp> = schedule
         .between(begin, end)
         .filter(|due| !is_marked(due))
@@ -182,7 +224,8 @@ fn dues(
 }
 
 async fn undo(
-    ledger: &SqliteLedger,
+    common: &Common,
+    config: &Config,
     entry: &Entry,
     schedule: &Schedule,
     marked: &[Skip],
@@ -196,7 +239,7 @@ async fn undo(
             of.cloned().collect()
         }
         None => {
-            let count = usize::try_from(options.count).unwrap_or(1);
+            let count = usize::try_from(options.count.unwrap_or(1)).unwrap_or(1);
             marked.iter().take(count).cloned().collect()
         }
     };
@@ -216,7 +259,7 @@ async fn undo(
     }
     let instants = |skip: &Skip| schedule.instants_of(skip.due).into_iter().chain([skip.due]);
     let instants = back.iter().flat_map(instants).collect();
-    ledger.drop_skips(entry.name.clone(), instants).await?;
+    change(common, config, entry, instants, options).await?;
     print(entry, schedule, &back, "runs after all", options)
 }
 

@@ -6,19 +6,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use hyper::Method;
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use serde_json::Value;
 
+use super::ask::{self, Asked, reason};
 use super::daemon::{events, sandboxed, start_sandbox};
-use super::history::tick_json;
 use super::moment::{Meant, Moment, Towards, fixed_moment};
 use super::{Common, form, load, stderr, stdout};
+use crate::codearts::Start;
 use crate::codearts::http::{self, Client};
-use crate::codearts::{Start, secret_variables};
 use crate::config::{Config, shown};
-use crate::daemon::{Daemon, Parts};
+use crate::control::{NEWS_SECS_MAX, TriggerBody, tick_json};
+use crate::daemon::asked::{use_branch, variables};
+use crate::daemon::{Daemon, Event, Parts, hand};
 use crate::domain::plan::{Occasion, previous_tick, request_for};
-use crate::domain::request::{Variable, VariableValue};
+use crate::domain::request::Variable;
 use crate::domain::zone::Zone;
-use crate::domain::{Entry, Origin, RunRequest, TickId, Timestamp};
+use crate::domain::{Entry, Origin, Overlap, Tick, TickId, Timestamp};
 use crate::ledger::{Ledger, LedgerError, sqlite::SqliteLedger};
 use crate::os::{self, Clock};
 use crate::telemetry::{self, Form, plain};
@@ -26,7 +31,8 @@ use crate::telemetry::{self, Form, plain};
 /// Arguments of `trigger`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 the run was started, its ID is printed; 1 it was not, or nobody knows."
+    after_help = "Exit codes: 0 the run was started, its ID is printed, and with --wait it succeeded; 1 it was not, nobody knows, or \
+                  with --wait it did not succeed; 130 stopped while waiting: with a daemon the tick goes on there."
 )]
 pub(super) struct Options {
     /// The entry
@@ -35,6 +41,18 @@ pub(super) struct Options {
     /// Set a variable of the run, in place of the entry's value or beside the others; repeatable
     #[arg(short = 'v', long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
     variables: Vec<(String, String)>,
+    /// Build all code sources of the entry from this branch
+    #[arg(long, value_name = "NAME")]
+    branch: Option<String>,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: Option<String>,
+    /// Start it whatever else runs of the pipeline, and whether the account has a free place or not
+    #[arg(long)]
+    force: bool,
+    /// Wait for the outcome of the run; needs a daemon, which follows it
+    #[arg(long, conflicts_with = "dry_run")]
+    wait: bool,
     /// Send nothing: print the exact request, with secrets masked
     #[arg(long)]
     dry_run: bool,
@@ -57,9 +75,30 @@ fn variable(text: &str) -> Result<(String, String), String> {
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
     let clock = Clock::system();
+    let no_daemon = match options.dry_run {
+        true => String::new(),
+        false => match by_daemon(common, options)? {
+            Done(code) => return Ok(code),
+            NoDaemon(why) if options.wait => {
+                bail!(
+                    "nothing was sent: {why}, and only a daemon follows a run to its end; leave --wait out, or start one"
+                )
+            }
+            NoDaemon(why) => why,
+        },
+    };
     let config = load::config_or_problems(common, &clock)?;
-    let entry = load::entry(&config, &options.entry)?;
-    let variables = variables(&entry.request, &options.variables)?;
+    let mut entry = load::entry(&config, &options.entry)?;
+    if let Some(branch) = &options.branch {
+        ask::done(use_branch(&mut Arc::make_mut(&mut entry).request, branch).map(Value::from))?;
+    }
+    if options.force {
+        Arc::make_mut(&mut entry).policy.overlap = Overlap::Allow;
+    }
+    let variables = match variables(&entry.request, &options.variables) {
+        Ok(variables) => variables,
+        Err(refusal) => return ask::done(Err(refusal)).map(|_| ExitCode::FAILURE),
+    };
     // The daemon waits for a secret to appear; a person who waits at a terminal is told at once.
     let missing = missing_secrets(common, &config, &entry, &variables, &clock);
     if options.dry_run {
@@ -78,8 +117,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
     let path = load::ledger_path(common)?;
     let ledger = match SqliteLedger::open(&path, clock.clone()) {
         Err(LedgerError::Held { pid, .. }) => bail!(
-            "a daemon (process {pid}) runs on this ledger, and this version has no control socket to hand it a trigger; \
-             stop the daemon for the moment, or start the pipeline in the console"
+            "a daemon (process {pid}) runs on this ledger, but cannot be asked: {no_daemon}; say with --control where it listens"
         ),
         other => Arc::new(other?),
     };
@@ -104,16 +142,32 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
             config_key: String::new(),
             grace: Duration::from_secs(20),
         };
-        let mut events = events()?;
-        anyhow::Ok(
-            Daemon::new(parts)
-                .trigger(entry, variables, os::random_word(4), &mut events)
-                .await?,
-        )
+        let (_tell, mut events) = events()?;
+        let reason = options.reason.clone().unwrap_or_default();
+        let (by, at, on) = (
+            os::who(),
+            parts.clock.now(),
+            format!("entry {}", entry.name),
+        );
+        let why = hand::by_hand(&by, &reason);
+        let ledger = parts.ledger.clone();
+        let random = os::random_word(4);
+        let daemon = Daemon::new(parts);
+        let tick = daemon
+            .trigger(entry, variables, why, random, &mut events)
+            .await?;
+        let outcome = format!("opened {}", tick.id);
+        hand::note(&*ledger, at, &by, "trigger", on, reason, outcome).await;
+        anyhow::Ok(tick)
     })?;
+    print(options, &outcome)
+}
+
+/// Prints what came of a tick that was opened here.
+fn print(options: &Options, outcome: &Tick) -> anyhow::Result<ExitCode> {
     let mut out = stdout(form(options.json));
     match (options.json, &outcome.run) {
-        (true, _) => writeln!(out, "{}", tick_json(&outcome))?,
+        (true, _) => writeln!(out, "{}", tick_json(outcome))?,
         (false, Some(run)) => writeln!(out, "{}", shown(&run.id))?,
         (false, None) => {}
     }
@@ -157,22 +211,101 @@ fn missing_secrets(
     load::missing_secrets(&mine, &Client::new(&mine.accounts, clock.clone()))
 }
 
-/// The variables that are to be set, each once, the last of a name.
-///
-/// A variable that is a secret in the configuration stays one: a value from the command line would stand in the ledger.
-fn variables(request: &RunRequest, given: &[(String, String)]) -> anyhow::Result<Vec<Variable>> {
-    let mut variables = RunRequest::default();
-    for (name, value) in given {
-        if secret_variables(request).any(|(secret, _)| secret == name) {
-            bail!(
-                "{name} is a secret of the entry, and a value given here would be written down; change it where it is kept"
-            );
+/// What came of asking the daemon.
+enum ByDaemon {
+    Done(ExitCode),
+    NoDaemon(String),
+}
+use ByDaemon::{Done, NoDaemon};
+
+/// Has the daemon start the run, and waits for its ID or its outcome.
+fn by_daemon(common: &Common, options: &Options) -> anyhow::Result<ByDaemon> {
+    let body = TriggerBody {
+        entry: options.entry.clone(),
+        variables: options.variables.clone(),
+        branch: options.branch.clone(),
+        reason: options.reason.clone().unwrap_or_default(),
+        force: options.force,
+    };
+    let body = serde_json::to_value(body).context("the request cannot be written")?;
+    load::runtime()?.block_on(async {
+        let answer = match ask::daemon(common, Method::POST, "/v1/trigger", Some(body)).await? {
+            Asked::Answer(answer) => answer,
+            Asked::NoDaemon(why) => return Ok(NoDaemon(why)),
+        };
+        let id = answer["tick"].as_str().unwrap_or_default().to_owned();
+        let (_tell, mut events) = events()?;
+        let stopped = async {
+            while let Some(event) = events.recv().await {
+                if let Event::Stop { .. } = event {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            tick = follow(common, options, &id) => told(options, &tick?).map(Done),
+            () = stopped => {
+                writeln!(stderr(), "{id} goes on in the daemon; `pipecron show {id}` tells of it")?;
+                Ok(Done(ExitCode::from(STOPPED)))
+            }
         }
-        variables.set_variable(name, &VariableValue::Value(value.clone()));
+    })
+}
+
+/// Somebody pressed Ctrl-C.
+const STOPPED: u8 = 130;
+
+/// Waits for a tick: for its run's ID, or for its end.
+async fn follow(common: &Common, options: &Options, id: &str) -> anyhow::Result<Value> {
+    let id_in_path = percent_encode(id.as_bytes(), NON_ALPHANUMERIC).to_string();
+    let mut seen = 0;
+    let mut tick = Value::Null;
+    loop {
+        let target = format!("/v1/ticks/{id_in_path}?wait={NEWS_SECS_MAX}&seen={seen}");
+        match ask::daemon(common, Method::GET, &target, None).await {
+            Ok(Asked::Answer(answer)) => tick = answer,
+            Ok(Asked::NoDaemon(why)) => bail!(
+                "{id} was opened, and then the daemon went away: {why}; the next one goes on with it, and `pipecron show {id}` tells \
+                 of it"
+            ),
+            // It restarts, perhaps; the tick is in its ledger.
+            Err(failure) if tick.is_null() => return Err(failure),
+            Err(failure) => writeln!(stderr(), "{}", shown(&failure.to_string()))?,
+        }
+        let story = tick["story"].as_array().map_or(&[][..], Vec::as_slice);
+        for line in story.iter().skip(seen) {
+            let (at, note) = (&line["at"], &line["note"]);
+            let text = |value: &Value| shown(value.as_str().unwrap_or_default());
+            writeln!(stderr(), "{}  {}", text(at), text(note))?;
+        }
+        seen = story.len();
+        let is_started = !tick["run_id"].is_null() && !options.wait;
+        if is_started || tick["state"] == "ended" {
+            return Ok(tick);
+        }
     }
-    Ok(variables
-        .variables
-        .map_or_else(Vec::new, |list| list.to_vec()))
+}
+
+fn told(options: &Options, tick: &Value) -> anyhow::Result<ExitCode> {
+    let mut out = stdout(form(options.json));
+    match (options.json, tick["run_id"].as_str()) {
+        (true, _) => writeln!(out, "{tick}")?,
+        (false, Some(run)) => writeln!(out, "{}", shown(run))?,
+        (false, None) => {}
+    }
+    out.flush()?;
+    let reason = tick["reason"].as_str();
+    let is_well = match options.wait {
+        // A run that is not followed is as far as it gets.
+        true => matches!(reason, Some("succeeded" | "started")),
+        false => !tick["run_id"].is_null(),
+    };
+    Ok(if is_well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// The zone in which the entry is due.

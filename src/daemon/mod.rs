@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinHandle, JoinSet};
 use tracing::{error, info, warn};
 
@@ -27,8 +27,10 @@ use crate::os::{Clock, Reading};
 
 mod alarms;
 mod answers;
+pub mod asked;
 mod decide;
 mod follows;
+pub mod hand;
 mod news;
 mod reload;
 mod report;
@@ -38,6 +40,7 @@ mod turns;
 
 use alarms::Alarms;
 use answers::{Came, lost, woken_by};
+use asked::{Asked, Reply, unanswered};
 use follows::Follows;
 use news::News;
 use requests::UnderWay;
@@ -60,7 +63,7 @@ const STALL: Duration = Duration::from_secs(5);
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
 
 /// What somebody outside the loop wants of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Event {
     /// Read the configuration again. `by` says who asked.
     Reload {
@@ -72,6 +75,8 @@ pub enum Event {
         /// Who asked, for the log.
         by: String,
     },
+    /// Do this, and answer.
+    Asked(Box<Asked>),
 }
 
 /// A configuration that was read without an error.
@@ -140,6 +145,8 @@ pub struct Daemon<L, C> {
     /// When we last looked at what others have under way on a shared ledger.
     shared_looked_at: tokio::time::Instant,
     reload: Reload,
+    /// What came of the last reload.
+    last_read: Option<asked::Read>,
     trouble: Option<Trouble>,
     /// The ledger failed in a way that does not pass: the loop ends.
     broken: Option<LedgerError>,
@@ -181,8 +188,14 @@ enum Reload {
     Idle,
     Reading {
         task: JoinHandle<Result<Fresh, Vec<String>>>,
+        /// Who asked.
+        by: String,
+        /// Who wait for what comes of it.
+        waits: Vec<oneshot::Sender<Reply>>,
         /// Somebody asked while we were reading: the files may have changed since, so read once more.
         again: bool,
+        /// Who wait for what comes of that.
+        later: Vec<oneshot::Sender<Reply>>,
     },
 }
 
@@ -220,6 +233,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             begun: tokio::time::Instant::now(),
             look_no_earlier: HashMap::new(),
             reload: Reload::Idle,
+            last_read: None,
             trouble: None,
             broken: None,
             ledger_seen_at: tokio::time::Instant::now(),
@@ -250,7 +264,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             match woken {
                 Woken::Time => {}
                 Woken::Came(id, came) => self.take(id, came),
-                Woken::Event(Event::Reload { by }) => self.start_reload(&by),
+                Woken::Event(Event::Reload { by }) => self.start_reload(&by, None),
+                Woken::Event(Event::Asked(asked)) => self.answer(*asked).await,
                 Woken::Loaded(loaded) => self.finish_reload(loaded).await,
                 Woken::Event(Event::Stop { by }) => {
                     info!("stopping, asked by {by}");
@@ -273,6 +288,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         mut self,
         entry: Arc<Entry>,
         variables: Vec<Variable>,
+        why: String,
         random: String,
         events: &mut mpsc::Receiver<Event>,
     ) -> Result<Tick, LedgerError> {
@@ -281,7 +297,15 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         room.max_running.clear();
         let (name, decided_for) = (entry.name.clone(), entry.clone());
         let decide = move |now, _: &EntryName, state: &_| {
-            plan::open_manual(now, &decided_for, state, &random, &variables, &mut room)
+            plan::open_manual(
+                now,
+                &decided_for,
+                state,
+                &random,
+                &variables,
+                &why,
+                &mut room,
+            )
         };
         let plans = self.parts.ledger.decide(vec![name.clone()], decide).await?;
         let opened = plans
@@ -307,7 +331,9 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             .is_some_and(|only| only.tick.run.is_none() && !only.tick.state.is_ended())
         {
             match self.wait(events).await {
-                Woken::Time | Woken::Event(Event::Reload { .. }) | Woken::Loaded(_) => {}
+                Woken::Time
+                | Woken::Event(Event::Reload { .. } | Event::Asked(_))
+                | Woken::Loaded(_) => {}
                 Woken::Came(id, came) => self.take(id, came),
                 Woken::Event(Event::Stop { .. }) | Woken::Closed => break,
             }
@@ -470,7 +496,11 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                         self.take(id, came);
                     }
                 }
-                Some(Event::Stop { .. }) = events.recv() => break,
+                Some(event) = events.recv() => match event {
+                    Event::Stop { .. } => break,
+                    Event::Reload { .. } => {}
+                    Event::Asked(asked) => unanswered(&format!("{:?}", asked.wish)),
+                },
                 () = tokio::time::sleep_until(end) => break,
             }
         }

@@ -4,35 +4,52 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use super::asked::{Read, Refusal, Reply};
 use super::{Daemon, Fresh, Reload, report};
 use crate::codearts::CodeArts;
 use crate::domain::{Entry, EntryName, after, plan};
 use crate::ledger::Ledger;
 
 impl<L: Ledger, C: CodeArts> Daemon<L, C> {
-    pub(super) fn start_reload(&mut self, by: &str) {
+    /// Reads the files again. Whoever waits is told what came of a reading that began after they asked.
+    pub(super) fn start_reload(&mut self, by: &str, wait: Option<oneshot::Sender<Reply>>) {
         match &mut self.reload {
-            Reload::Reading { again, .. } => {
+            Reload::Reading { again, later, .. } => {
                 info!("reload asked by {by} during another; the files are read once more after it");
                 *again = true;
+                later.extend(wait);
             }
             Reload::Idle => {
                 info!("reloading the configuration, asked by {by}");
                 let loader = self.parts.loader.clone();
                 let task = tokio::task::spawn_blocking(move || loader());
-                self.reload = Reload::Reading { task, again: false };
+                self.reload = Reload::Reading {
+                    task,
+                    by: by.to_owned(),
+                    waits: wait.into_iter().collect(),
+                    again: false,
+                    later: Vec::new(),
+                };
             }
         }
     }
 
     pub(super) async fn finish_reload(&mut self, loaded: Result<Fresh, Vec<String>>) {
-        let again = matches!(
-            std::mem::take(&mut self.reload),
-            Reload::Reading { again: true, .. }
-        );
-        match loaded {
+        let Reload::Reading {
+            by,
+            waits,
+            again,
+            later,
+            ..
+        } = std::mem::take(&mut self.reload)
+        else {
+            return;
+        };
+        let reply = match loaded {
             Err(problems) => {
                 for problem in &problems {
                     error!("{problem}");
@@ -41,11 +58,20 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     problems = problems.len(),
                     "reload refused; the configuration that was loaded before stays"
                 );
+                Err(Refusal::Problems(problems))
             }
-            Ok(fresh) => self.swap(fresh).await,
+            Ok(fresh) => Ok(self.swap(fresh).await),
+        };
+        self.last_read = Some(Read::new(self.now(), by, &reply));
+        for wait in waits {
+            // Whoever asked may have left.
+            let _ = wait.send(reply.clone());
         }
         if again {
-            self.start_reload("the request that came during the last one");
+            self.start_reload("the request that came during the last one", None);
+            if let Reload::Reading { waits, .. } = &mut self.reload {
+                *waits = later;
+            }
         }
     }
 
@@ -58,8 +84,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         self.held.retain(|_, names| !names.is_empty());
     }
 
-    /// Takes a new configuration, all of it at once.
-    async fn swap(&mut self, fresh: Fresh) {
+    /// Takes a new configuration, all of it at once; gives what there is to say of it.
+    async fn swap(&mut self, fresh: Fresh) -> Value {
         for warning in &fresh.warnings {
             warn!("{warning}");
         }
@@ -77,6 +103,11 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             self.alarms.set(name, Some(now));
         }
         let mut config = fresh.config;
+        let came_of_it = json!({
+            "entries": config.entries.len(),
+            "changed": differences.len(),
+            "warnings": fresh.warnings,
+        });
         let starts = plan::starts_between(
             &config.entries,
             now,
@@ -110,5 +141,6 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 "the new configuration is in use, but could not be kept for a start with broken files: {failure}"
             );
         }
+        came_of_it
     }
 }

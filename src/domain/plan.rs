@@ -146,13 +146,14 @@ pub fn give_up(now: Timestamp, state: &EntryState, id: &TickId) -> Plan {
     plan
 }
 
-/// Opens a tick by hand, with these variables set. It stands beside the scheduled ones and never moves the mark.
+/// Opens a tick by hand, with these variables set; `why` begins its story. It stands beside the scheduled ones and never moves the mark.
 pub fn open_manual(
     now: Timestamp,
     entry: &Entry,
     state: &EntryState,
     random: &str,
     variables: &[Variable],
+    why: &str,
     room: &mut Room,
 ) -> Plan {
     let id = TickId::manual(&entry.name, now, random);
@@ -162,15 +163,7 @@ pub fn open_manual(
         end(now, tick, Reason::Refused, why, &mut plan);
         return plan;
     }
-    send_or_wait(
-        now,
-        entry,
-        state,
-        tick,
-        Some("triggered by hand"),
-        room,
-        &mut plan,
-    );
+    send_or_wait(now, entry, state, tick, Some(why), room, &mut plan);
     plan
 }
 

@@ -317,6 +317,7 @@ async fn a_tick_by_hand_does_not_wait_until_the_clock_is_again_where_it_was() {
         .trigger(
             Arc::new(by_hand),
             Vec::new(),
+            "triggered by hand".to_owned(),
             "abcd".to_owned(),
             &mut events,
         )

@@ -1,6 +1,9 @@
 //! What people do by hand while the loop runs.
 
-use pipecron::domain::{Pause, Scope};
+use pipecron::daemon::asked::{Asked, Refusal, Reply, Trigger, Wish};
+use pipecron::domain::{Overlap, Pause, Scope};
+use serde_json::json;
+use tokio::sync::oneshot;
 
 use super::*;
 
@@ -48,4 +51,163 @@ async fn a_pause_survives_a_restart_and_a_reload_and_is_told_in_the_log() {
     let lines = log::said(&["paused-hourly@2027-02-03T14:00:00Z"]);
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("paused: pause of all entries by ada at"));
+}
+
+impl World {
+    /// Somebody asks the loop for something; what comes of it.
+    fn asks(&self, wish: Wish) -> oneshot::Receiver<Reply> {
+        let (reply, answer) = oneshot::channel();
+        let by = "ada".to_owned();
+        let asked = Event::Asked(Box::new(Asked { by, wish, reply }));
+        self.tell.as_ref().unwrap().try_send(asked).unwrap();
+        answer
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_is_waited_for_tells_its_problems() {
+    let mut world = World::at("2027-02-03T12:30:00Z");
+    world.start([entry("hourly", "0 * * * *")]);
+    *world.files.lock().unwrap() = Err(vec!["a.yaml:3:1: wrong".to_owned()]);
+    let first = world.asks(Wish::Reload);
+    // Asked while the files are read, when they may have changed already: this one is answered by another reading.
+    while world.reads.load(Ordering::SeqCst) == 0 {
+        world.passes(Duration::from_millis(1)).await;
+    }
+    assert_eq!(
+        first.await.unwrap(),
+        Err(Refusal::Problems(vec!["a.yaml:3:1: wrong".to_owned()]))
+    );
+    let status = world.asks(Wish::Status).await.unwrap().unwrap();
+    assert_eq!(status["last_reload"]["refused"], true);
+    assert_eq!(status["last_reload"]["by"], "ada");
+    assert_eq!(status["entries"], 1);
+    assert_eq!(status["next"]["due"], "2027-02-03T13:00:00Z");
+    let two = [entry("hourly", "0 * * * *"), entry("nightly", "0 2 * * *")];
+    *world.files.lock().unwrap() = Ok(config(two));
+    let before = world.reads.load(Ordering::SeqCst);
+    let [one, other] = [world.asks(Wish::Reload), world.asks(Wish::Reload)];
+    let (one, other) = (one.await.unwrap().unwrap(), other.await.unwrap().unwrap());
+    assert_eq!(world.reads.load(Ordering::SeqCst), before + 2);
+    assert_eq!((&one["entries"], &one["changed"]), (&json!(2), &json!(1)));
+    assert_eq!(
+        (&other["entries"], &other["changed"]),
+        (&json!(2), &json!(0))
+    );
+    let status = world.asks(Wish::Status).await.unwrap().unwrap();
+    assert_eq!(status["last_reload"]["refused"], false);
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_pause_trigger_and_resume_and_it_is_written_down_who() {
+    let mut world = World::at("2027-02-03T12:30:00Z");
+    let mut hourly = entry("hourly", "0 * * * *");
+    hourly.labels = Arc::new(["web".to_owned()].into());
+    world.start([hourly]);
+    let label = |text: &str| Scope::Label(text.to_owned());
+    let pause = |scope| Wish::Pause {
+        scope,
+        until: None,
+        reason: "the farm moves".to_owned(),
+    };
+    let unknown = world.asks(pause(label("wbe"))).await.unwrap();
+    let why = "there is no label \"wbe\"; did you mean \"web\"?".to_owned();
+    assert_eq!(unknown, Err(Refusal::Unknown(why)));
+    world.asks(pause(label("web"))).await.unwrap().unwrap();
+    world.passes(HOUR).await;
+    let trigger = |entry: &str| {
+        Wish::Trigger(Trigger {
+            entry: entry.to_owned(),
+            variables: vec![("MODE".to_owned(), "full".to_owned())],
+            reason: "hotfix".to_owned(),
+            ..Trigger::default()
+        })
+    };
+    let unknown = world.asks(trigger("hourli")).await.unwrap();
+    let why = "there is no entry \"hourli\"; did you mean \"hourly\"?".to_owned();
+    assert_eq!(unknown, Err(Refusal::Unknown(why)));
+    let opened = world.asks(trigger("hourly")).await.unwrap().unwrap();
+    let resume = |scope| Wish::Resume {
+        scope,
+        reason: String::new(),
+    };
+    let other = world.asks(resume(Scope::All)).await.unwrap();
+    let why =
+        "there is no pause of all entries to lift: paused are: label web; resume what was paused";
+    assert_eq!(other, Err(Refusal::Unknown(why.to_owned())));
+    world.asks(resume(label("web"))).await.unwrap().unwrap();
+    world.passes(HOUR).await;
+    world.stop().await;
+    assert_eq!(
+        hours(&world).await,
+        ["13:00 paused", "13:30 started", "14:00 started"]
+    );
+    let ticks = world.ticks().await;
+    assert_eq!(opened["tick"], json!(ticks[1].id));
+    let story = world
+        .ledger
+        .story(ticks[1].id.clone())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(story.notes[0].1, "triggered by hand by ada (hotfix)");
+    let sent = world.service.starts.lock().unwrap()[0]
+        .request
+        .variables
+        .clone();
+    assert_eq!(sent.unwrap()[0].name, "MODE");
+    let acts = world.ledger.acts(10).await.unwrap();
+    let acts: Vec<_> = acts
+        .iter()
+        .map(|act| (&*act.what, &*act.on, &*act.by))
+        .collect();
+    assert_eq!(
+        acts,
+        [
+            ("resume", "label web", "ada"),
+            ("trigger", "entry hourly", "ada"),
+            ("pause", "label web", "ada")
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_by_hand_obeys_overlap_and_places_unless_it_is_forced() {
+    let mut world = World::at("2027-02-03T12:30:00Z");
+    let mut by_hand = entry("by-hand", "0 2 * * *");
+    by_hand.policy.overlap = Overlap::Skip;
+    by_hand.policy.follow = true;
+    world.start([by_hand]);
+    let trigger = |force| {
+        Wish::Trigger(Trigger {
+            entry: "by-hand".to_owned(),
+            force,
+            ..Trigger::default()
+        })
+    };
+    for force in [false, false, true] {
+        world.asks(trigger(force)).await.unwrap().unwrap();
+        world.passes(Duration::from_secs(5)).await;
+    }
+    world.stop().await;
+    assert_eq!(world.ends().await, ["running", "skipped", "running"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_fails_is_told_to_whoever_asks_and_stops_nothing() {
+    let mut world = World::at("2027-02-03T12:30:00Z");
+    world.start([entry("hourly", "0 * * * *")]);
+    world.passes(Duration::from_secs(1)).await;
+    world.ledger.fail_commits(1, Fault::Full);
+    let all = Wish::Pause {
+        scope: Scope::All,
+        until: None,
+        reason: String::new(),
+    };
+    let failed = world.asks(all).await.unwrap();
+    assert!(matches!(failed, Err(Refusal::NotNow(_))), "{failed:?}");
+    world.passes(HOUR).await;
+    world.stop().await;
+    assert_eq!(hours(&world).await, ["13:00 started"]);
 }

@@ -922,6 +922,7 @@ fn a_tick_by_hand_never_moves_the_mark_and_ignores_the_schedule() {
         &world.state(),
         "a1b2",
         &[],
+        "triggered by hand",
         &mut world.room.clone(),
     );
     world.store(plan);
@@ -949,6 +950,7 @@ fn a_command_that_is_stopped_withdraws_its_tick_unless_it_is_under_way() {
         &world.state(),
         "a1b2",
         &[],
+        "triggered by hand",
         &mut world.room.clone(),
     );
     let id = open.changes[0].tick.id.clone();
@@ -977,6 +979,7 @@ fn a_removed_entry_withdraws_what_waits_and_keeps_what_is_under_way() {
         &world.state(),
         "a1b2",
         &[],
+        "triggered by hand",
         &mut world.room.clone(),
     );
     world.store(open);
@@ -1122,6 +1125,7 @@ fn a_template_that_makes_too_much_for_this_tick_ends_it_and_sends_nothing() {
             &world.state(),
             "a1b2",
             &variables,
+            "triggered by hand",
             room,
         )
     };

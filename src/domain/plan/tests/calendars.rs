@@ -280,6 +280,7 @@ fn by_hand_an_entry_starts_on_any_day() {
         &world.state(),
         "abcd",
         &[],
+        "triggered by hand",
         &mut world.room.clone(),
     );
     world.store(plan);

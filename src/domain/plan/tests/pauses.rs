@@ -99,7 +99,7 @@ fn a_pause_is_about_an_entry_a_label_or_all() {
         (label("nightly"), "started"),
     ] {
         let mut world = hourly("2027-02-04T09:30:00Z");
-        world.entry.labels.insert("web".to_owned());
+        world.entry.labels = Arc::new(["web".to_owned()].into());
         world
             .pauses(scope.clone(), "2027-02-04T09:40:00Z", None)
             .wakes_until("2027-02-04T10:30:00Z");
@@ -247,7 +247,15 @@ fn what_is_open_goes_on_and_what_is_started_by_hand_starts() {
         .wakes_until("2027-02-04T10:59:00Z");
     assert_eq!(world.hours(), ["04 10:00 started"]);
     let (now, state) = (world.now, world.state());
-    let plan = open_manual(now, &world.entry, &state, "abcd", &[], &mut world.room);
+    let plan = open_manual(
+        now,
+        &world.entry,
+        &state,
+        "abcd",
+        &[],
+        "by hand",
+        &mut world.room,
+    );
     world.store(plan);
     assert_eq!(world.hours(), ["04 10:00 started", "04 10:59 sent"]);
 }

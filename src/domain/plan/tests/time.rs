@@ -292,6 +292,7 @@ fn a_tick_by_hand_is_sent_though_the_clock_was_set_back_before_it_was_asked_for(
         &world.state(),
         "a1b2",
         &[],
+        "triggered by hand",
         &mut world.free(),
     );
     let id = plan.changes[0].tick.id.clone();
@@ -344,6 +345,7 @@ fn a_tick_by_hand_that_looks_at_its_pipeline_starts_though_the_clock_was_set_bac
         &world.state(),
         "a1b2",
         &[],
+        "triggered by hand",
         &mut world.free(),
     );
     world.store(plan);

@@ -1,0 +1,143 @@
+//! Asking the daemon that runs, through its control socket.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use hyper::Method;
+use serde_json::Value;
+
+use super::{Common, load, stderr};
+use crate::config::shown;
+use crate::control::client::{Ask, NoAnswer, ask};
+use crate::daemon::asked::{Refusal, Reply};
+use crate::ledger::LedgerError;
+use crate::ledger::sqlite::SqliteLedger;
+use crate::os::{self, Clock};
+
+/// The control socket: the flag, else the usual place; none if there is to be none.
+pub(super) fn socket(common: &Common) -> Option<PathBuf> {
+    match &common.control {
+        Some(path) if path == Path::new("off") => None,
+        Some(path) => Some(path.clone()),
+        None => {
+            // A rehearsal beside the service has a socket of its own, as it has a ledger.
+            let name = match common.sandbox {
+                true => "sandbox.sock",
+                false => "control.sock",
+            };
+            os::runtime_directory().map(|directory| directory.join(name))
+        }
+    }
+}
+
+/// What the daemon answered.
+pub(super) enum Asked {
+    /// It runs, and this is what came of it.
+    Answer(Value),
+    /// None runs; why that is believed.
+    NoDaemon(String),
+}
+
+/// Asks the daemon for something.
+///
+/// # Errors
+/// When it refuses, or does not answer as it should.
+pub(super) async fn daemon(
+    common: &Common,
+    method: Method,
+    target: &str,
+    body: Option<Value>,
+) -> anyhow::Result<Asked> {
+    let Some(socket) = socket(common) else {
+        return Ok(Asked::NoDaemon(
+            "no control socket is to be used (--control off)".to_owned(),
+        ));
+    };
+    // Without the flag the daemon's own ledger is meant, wherever that is.
+    let ledger = match &common.ledger {
+        Some(_) => Some(load::ledger_path(common)?),
+        None => None,
+    };
+    let ledger = ledger.map(|path| resolved(&path));
+    let request = Ask {
+        method,
+        target,
+        body,
+        ledger: ledger.as_deref(),
+    };
+    match ask(&socket, request).await {
+        Ok((200..=299, value)) => Ok(Asked::Answer(value)),
+        Ok((_, value)) => {
+            let error = &value["error"];
+            for problem in error["problems"].as_array().into_iter().flatten() {
+                let problem = problem.as_str().unwrap_or_default();
+                writeln!(stderr(), "{}", shown_lines(problem))?;
+            }
+            bail!(
+                "{}",
+                error["message"]
+                    .as_str()
+                    .unwrap_or("the daemon refused, without a word")
+            )
+        }
+        Err(failure @ NoAnswer::NoDaemon { .. }) => Ok(Asked::NoDaemon(failure.to_string())),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// A text of several lines, each as it may be shown.
+fn shown_lines(text: &str) -> String {
+    text.lines().map(shown).collect::<Vec<_>>().join("\n")
+}
+
+/// The path as the daemon names its ledger.
+pub(super) fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.canonicalize().unwrap_or(absolute)
+}
+
+/// Opens the ledger for writing, because no daemon answered, and says so.
+///
+/// # Errors
+/// When a daemon has it all the same, or it cannot be opened.
+pub(super) async fn ledger_instead(
+    common: &Common,
+    clock: Clock,
+    why: &str,
+) -> anyhow::Result<SqliteLedger> {
+    let path = load::ledger_path(common)?;
+    let ledger = match SqliteLedger::open(&path, clock) {
+        Err(LedgerError::Held { pid, .. }) => bail!(
+            "a daemon (process {pid}) runs on this ledger, but cannot be asked: {why}; say with --control where it listens"
+        ),
+        other => other?,
+    };
+    load::claim(&ledger, common.sandbox).await?;
+    writeln!(
+        stderr(),
+        "{why}; written into the ledger {}",
+        path.display()
+    )?;
+    Ok(ledger)
+}
+
+/// What came of something that was done without a daemon.
+pub(super) fn done(reply: Reply) -> anyhow::Result<Value> {
+    match reply {
+        Ok(value) => Ok(value),
+        Err(Refusal::Unknown(why) | Refusal::Refused(why) | Refusal::NotNow(why)) => bail!(why),
+        Err(Refusal::Problems(problems)) => bail!(problems.join("; ")),
+    }
+}
+
+/// Longest reason that may be given.
+pub(super) fn reason(text: &str) -> Result<String, String> {
+    let most = crate::domain::pause::REASON_CHARS_MAX;
+    match text.chars().count() {
+        count if count > most => Err(format!(
+            "it has {count} characters, and {most} are possible"
+        )),
+        _ => Ok(text.to_owned()),
+    }
+}

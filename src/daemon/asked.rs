@@ -1,0 +1,322 @@
+//! What people ask of the running loop: the control socket hands it in, the loop answers between two decisions.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::{Daemon, hand};
+use crate::codearts::{CodeArts, secret_variables};
+use crate::config;
+use crate::domain::pace::Admit;
+use crate::domain::plan;
+use crate::domain::request::{RunRequest, Variable, VariableValue};
+use crate::domain::{Entry, EntryName, Overlap, Scope, Timestamp, rfc3339};
+use crate::ledger::{Ledger, LedgerError};
+use crate::os;
+
+/// What came of what somebody asked for.
+pub type Reply = Result<Value, Refusal>;
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such thing; says what is like it.
+    Unknown(String),
+    /// It cannot be done; says why, and what can.
+    Refused(String),
+    /// It cannot be done now.
+    NotNow(String),
+    /// The files have these problems.
+    Problems(Vec<String>),
+}
+
+impl From<LedgerError> for Refusal {
+    fn from(failure: LedgerError) -> Self {
+        Self::NotNow(format!("nothing was changed: {failure}"))
+    }
+}
+
+/// Something that somebody asks for, and where the answer goes.
+#[derive(Debug)]
+pub struct Asked {
+    /// Who.
+    pub by: String,
+    /// What.
+    pub wish: Wish,
+    /// Where they wait. If nobody waits any more it is done all the same.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// What can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// How the loop stands.
+    Status,
+    /// Read the configuration again, and say what came of it.
+    Reload,
+    /// Hold entries still.
+    Pause {
+        /// Which.
+        scope: Scope,
+        /// Until when; none: until somebody resumes them.
+        until: Option<Timestamp>,
+        /// Why.
+        reason: String,
+    },
+    /// Let them go on.
+    Resume {
+        /// Which: as they were paused.
+        scope: Scope,
+        /// Why.
+        reason: String,
+    },
+    /// Mark coming ticks to be skipped, or take that back.
+    Skip {
+        /// The entry.
+        entry: String,
+        /// The due times, and those that they stand for.
+        dues: Vec<Timestamp>,
+        /// Why.
+        reason: String,
+        /// Take it back.
+        undo: bool,
+    },
+    /// Start a run now.
+    Trigger(Trigger),
+}
+
+/// A run that somebody wants now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trigger {
+    /// The entry.
+    pub entry: String,
+    /// Variables in place of the entry's, or beside them.
+    pub variables: Vec<(String, String)>,
+    /// The branch of all code sources.
+    pub branch: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Whatever else runs, and however many.
+    pub force: bool,
+}
+
+/// The configuration was read again.
+#[derive(Debug)]
+pub(super) struct Read {
+    at: Timestamp,
+    by: String,
+    problems: Vec<String>,
+}
+
+impl Read {
+    pub(super) fn new(at: Timestamp, by: String, reply: &Reply) -> Self {
+        let problems = match reply {
+            Err(Refusal::Problems(problems)) => problems.clone(),
+            Ok(_) | Err(_) => Vec::new(),
+        };
+        Self { at, by, problems }
+    }
+}
+
+impl<L: Ledger, C: CodeArts> Daemon<L, C> {
+    /// Does what somebody asks for, and answers.
+    pub(super) async fn answer(&mut self, asked: Asked) {
+        let Asked { by, wish, reply } = asked;
+        let now = self.now();
+        let (ledger, config) = (&self.parts.ledger, &self.parts.config);
+        let came_of_it = match wish {
+            Wish::Reload => return self.start_reload(&by, Some(reply)),
+            Wish::Status => Ok(self.standing(now)),
+            Wish::Pause {
+                scope,
+                until,
+                reason,
+            } => hand::pause(&**ledger, config, now, by, scope, until, reason).await,
+            Wish::Resume { scope, reason } => hand::resume(&**ledger, now, by, scope, reason).await,
+            Wish::Skip {
+                entry,
+                dues,
+                reason,
+                undo,
+            } => hand::skip(&**ledger, config, now, by, &entry, dues, reason, undo).await,
+            Wish::Trigger(wanted) => self.open_by_hand(&by, wanted).await,
+        };
+        // Whoever asked may have left.
+        let _ = reply.send(came_of_it);
+    }
+
+    /// Opens a tick that somebody wants; it goes on in the loop like all others.
+    async fn open_by_hand(&mut self, by: &str, wanted: Trigger) -> Reply {
+        let found = hand::entry(&self.parts.config, &wanted.entry)?;
+        let mut entry = Entry::clone(found);
+        let variables = variables(&entry.request, &wanted.variables)?;
+        if let Some(branch) = &wanted.branch {
+            use_branch(&mut entry.request, branch)?;
+        }
+        let name = entry.name.clone();
+        let mut room = self.room(std::slice::from_ref(&name), BTreeSet::new());
+        if wanted.force {
+            entry.policy.overlap = Overlap::Allow;
+            room.called = None;
+            room.max_running.clear();
+        }
+        let why = hand::by_hand(by, &wanted.reason);
+        let (entry, random) = (Arc::new(entry), os::random_word(4));
+        let decide = move |now, _: &EntryName, state: &_| {
+            plan::open_manual(now, &entry, state, &random, &variables, &why, &mut room)
+        };
+        let plans = self.parts.ledger.decide(vec![name.clone()], decide).await?;
+        self.ledger_works();
+        let mut opened = None;
+        for plan in plans {
+            opened = plan.changes.last().map(|change| change.tick.id.clone());
+            if let Some(at) = plan.wake_at {
+                self.alarms.bring_forward(&name, at);
+            }
+            self.carry_out(&name, plan);
+        }
+        let Some(id) = opened else {
+            let why = "the ledger gave back no tick".to_owned();
+            return Err(Refusal::NotNow(why));
+        };
+        info!(
+            entry = name.as_str(),
+            tick = id.as_str(),
+            "triggered by {by}"
+        );
+        let outcome = format!("opened {id}");
+        let subject = format!("entry {name}");
+        let now = self.now();
+        hand::note(
+            &*self.parts.ledger,
+            now,
+            by,
+            "trigger",
+            subject,
+            wanted.reason,
+            outcome,
+        )
+        .await;
+        Ok(json!({ "tick": id }))
+    }
+
+    /// How the loop stands, as far as only it knows.
+    fn standing(&self, now: Timestamp) -> Value {
+        let entries = &self.parts.config.entries;
+        let next = entries.values().filter_map(|entry| {
+            let schedule = entry.schedule.as_ref().filter(|_| entry.enabled)?;
+            let after = entry.not_before.map_or(now, |begin| now.max(begin));
+            let due = schedule.next_after(after)?;
+            let is_open = entry.not_after.is_none_or(|end| due <= end);
+            is_open.then_some((due, &entry.name))
+        });
+        let next = next
+            .min()
+            .map(|(due, entry)| json!({ "entry": entry, "due": rfc3339(due) }));
+        let account = |name: &crate::domain::AccountName| {
+            let pace = self.paces.get(name);
+            let rests = match pace.map(|pace| pace.admit(now)) {
+                Some(Admit::RestUntil(until)) => Some(rfc3339(until)),
+                Some(Admit::Go | Admit::AfterAnswer | Admit::LookFirst) | None => None,
+            };
+            json!({
+                "account": name,
+                "rests_until": rests,
+                "breaker": pace.is_some_and(crate::domain::pace::Pace::is_broken),
+                "credentials_refused": pace.is_some_and(crate::domain::pace::Pace::is_about_credentials),
+            })
+        };
+        json!({
+            "now": rfc3339(now),
+            "started_at": self.here_since.map(rfc3339),
+            "entries": entries.len(),
+            "accounts": self.parts.config.accounts.keys().map(account).collect::<Vec<_>>(),
+            "next": next,
+            "requests_under_way": self.under_way.len(),
+            "ledger_fails": self.trouble.is_some(),
+            "last_reload": self.last_read.as_ref().map(|read| json!({
+                "at": rfc3339(read.at),
+                "by": read.by,
+                "refused": !read.problems.is_empty(),
+                "problems": read.problems,
+            })),
+        })
+    }
+}
+
+/// The variables that are to be set, each once, the last of a name.
+///
+/// A variable that is a secret in the configuration stays one: a value that is given would stand in the ledger.
+///
+/// # Errors
+/// When one of them cannot be a variable, or is a secret.
+pub fn variables(
+    request: &RunRequest,
+    given: &[(String, String)],
+) -> Result<Vec<Variable>, Refusal> {
+    let mut variables = RunRequest::default();
+    for (name, value) in given {
+        config::check_variable(name, value).map_err(Refusal::Refused)?;
+        if secret_variables(request).any(|(secret, _)| secret == name) {
+            return Err(Refusal::Refused(format!(
+                "{name} is a secret of the entry, and a value given here would be written down; change it where it is kept"
+            )));
+        }
+        variables.set_variable(name, &VariableValue::Value(value.clone()));
+    }
+    Ok(variables
+        .variables
+        .map_or_else(Vec::new, |list| list.to_vec()))
+}
+
+/// Longest name of a branch, in characters.
+const BRANCH_CHARS_MAX: usize = 250;
+
+/// Builds all code sources of a request from this branch.
+///
+/// # Errors
+/// When it has none, or this is no name for a branch.
+pub fn use_branch(request: &mut RunRequest, branch: &str) -> Result<(), Refusal> {
+    if branch.is_empty()
+        || branch.chars().count() > BRANCH_CHARS_MAX
+        || branch.contains(|c: char| c.is_control() || c.is_whitespace())
+    {
+        let why = format!(
+            "{:?} is no name of a branch: 1 to {BRANCH_CHARS_MAX} characters without spaces",
+            branch.chars().take(60).collect::<String>()
+        );
+        return Err(Refusal::Refused(why));
+    }
+    let mut all = request
+        .sources
+        .take()
+        .map_or_else(Vec::new, |all| all.to_vec());
+    let sources = all.iter_mut();
+    let mut params: Vec<_> = sources
+        .filter_map(|source| source.params.as_mut())
+        .collect();
+    if params.is_empty() {
+        let why = "the entry names no code source, so there is nothing to build from another branch; the pipeline's own source \
+                   counts"
+            .to_owned();
+        return Err(Refusal::Refused(why));
+    }
+    for params in &mut params {
+        let build = params.build_params.get_or_insert_default();
+        build.build_type = "branch".to_owned();
+        build.target_branch = Some(branch.to_owned());
+        build.tag = None;
+    }
+    request.sources = Some(all.into());
+    Ok(())
+}
+
+/// Says that nobody was there to hear it.
+pub(super) fn unanswered(what: &str) {
+    warn!(
+        "{what} was asked for through the control socket, and pipecron is ending: it was not done"
+    );
+}
