@@ -151,7 +151,10 @@ pub fn who() -> String {
     ["SUDO_USER", "USER", "LOGNAME"]
         .into_iter()
         .find_map(variable)
-        .unwrap_or_else(|| format!("uid {}", rustix::process::geteuid().as_raw()))
+        .unwrap_or_else(|| {
+            let user = rustix::process::geteuid().as_raw();
+            user_name(user).unwrap_or_else(|| format!("uid {user}"))
+        })
 }
 
 /// The user and group that this process acts as.
@@ -173,6 +176,30 @@ pub fn user_name(uid: u32) -> Option<String> {
         let mut fields = line.split(':');
         let (name, number) = (fields.next()?, fields.nth(1)?);
         (number.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
+/// Largest list of groups that is read, in bytes.
+const GROUPS_BYTES_MAX: u64 = 4 << 20;
+
+/// Whether the machine's own list of groups names this user as a member of this one. The kernel tells of a peer only the
+/// group that it acts as, and people are members of others.
+pub fn is_member(uid: u32, gid: u32) -> bool {
+    let Some(user) = user_name(uid) else {
+        return false;
+    };
+    let groups = read_file(Path::new("/etc/group"), GROUPS_BYTES_MAX).unwrap_or_default();
+    lists_member(&String::from_utf8_lossy(&groups), gid, &user)
+}
+
+fn lists_member(groups: &str, gid: u32, user: &str) -> bool {
+    groups.lines().any(|line| {
+        let mut fields = line.split(':').skip(2);
+        let is_it = fields
+            .next()
+            .is_some_and(|number| number.parse() == Ok(gid));
+        let members = fields.next().unwrap_or_default();
+        is_it && !user.is_empty() && members.split(',').any(|member| member.trim() == user)
     })
 }
 
@@ -229,4 +256,26 @@ pub fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
 /// What an environment variable says; none if it is not set, empty, or not text.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lists_member;
+
+    #[test]
+    fn a_member_is_whom_the_line_of_the_group_names() {
+        let groups = "root:x:0:\npipecron:x:980:ada,bob\nweb:x:98:eve\nodd\n:::\n";
+        for (gid, user, is_member) in [
+            (980, "ada", true),
+            (980, "bob", true),
+            (980, "ad", false),
+            (980, "", false),
+            (98, "ada", false),
+            (98, "eve", true),
+            (0, "", false),
+            (7, "ada", false),
+        ] {
+            assert_eq!(lists_member(groups, gid, user), is_member, "{gid} {user}");
+        }
+    }
 }

@@ -103,8 +103,8 @@ fn help(arguments: &[&str]) -> String {
 fn the_help_of_every_command_reads_well() {
     insta::assert_snapshot!("help", help(&[]));
     for command in [
-        "daemon", "check", "discover", "diff", "next", "trigger", "pause", "resume", "skip",
-        "reload", "status", "history", "show", "schema", "sandbox",
+        "daemon", "check", "discover", "diff", "next", "trigger", "backfill", "replay", "pause",
+        "resume", "skip", "reload", "status", "history", "show", "schema", "sandbox",
     ] {
         insta::assert_snapshot!(format!("help-{command}"), help(&[command]));
     }
@@ -126,6 +126,7 @@ fn every_flag_that_a_service_needs_has_a_variable_and_the_readme_names_the_comma
         "STRICT",
         "KEEP_HISTORY",
         "GRACE",
+        "CONTROL_MODE",
     ] {
         assert!(
             daemon.contains(&format!("PIPECRON_{name}")),
@@ -133,8 +134,8 @@ fn every_flag_that_a_service_needs_has_a_variable_and_the_readme_names_the_comma
         );
     }
     for command in [
-        "daemon", "check", "discover", "diff", "next", "trigger", "pause", "resume", "skip",
-        "reload", "status", "history", "show", "schema", "sandbox",
+        "daemon", "check", "discover", "diff", "next", "trigger", "backfill", "replay", "pause",
+        "resume", "skip", "reload", "status", "history", "show", "schema", "sandbox",
     ] {
         assert!(
             readme.contains(command),

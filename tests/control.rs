@@ -84,7 +84,7 @@ fn listen(
     path: &Path,
     ledger: &Arc<MemoryLedger>,
 ) -> Result<(Control, mpsc::Receiver<Event>), ControlError> {
-    let (tell, asked) = mpsc::channel(2);
+    let (tell, asked) = mpsc::channel(4);
     let parts = Parts {
         ledger: ledger.clone(),
         ledger_path: PathBuf::from("/ledgers/one.db"),
@@ -92,7 +92,7 @@ fn listen(
         clock: Clock::system(),
         about: Arc::new(|| json!({ "running": true })),
     };
-    Ok((Control::listen(path, parts)?, asked))
+    Ok((Control::listen(path, 0o660, parts)?, asked))
 }
 
 fn message(answer: &Value) -> &str {
@@ -152,6 +152,12 @@ async fn what_is_bad_gets_a_clear_answer_and_never_reaches_the_loop() {
         (&post, "/v1/pause", until, 400, "no instant"),
         (&post, "/v1/pause", long, 413, "more than"),
         (&get, "/v1/ticks/a%40b", None, 404, "no tick \"a@b\""),
+        (&get, "/v1/history?state=odd", None, 400, "no state"),
+        (&get, "/v1/history?reason=odd", None, 400, "no reason"),
+        (&get, "/v1/history?entry=a%20b", None, 400, "no name"),
+        (&get, "/v1/history?limit=-1", None, 400, "no number"),
+        (&get, "/v1/history?since=now", None, 400, "no instant"),
+        (&get, "/v1/history?entri=a", None, 400, "entry, state"),
     ] {
         let (seen, answer) = place.asks(method.clone(), target, body).await;
         assert_eq!(seen, status, "{method} {target}: {answer}");
@@ -183,6 +189,16 @@ async fn what_is_bad_gets_a_clear_answer_and_never_reaches_the_loop() {
         let is_refused = heard.is_empty() || heard.starts_with("HTTP/1.1 4");
         assert!(is_refused, "{heard:?}");
     }
+    // A body without a length that never ends.
+    let chunk = format!("{:x}\r\n{}\r\n", 64 * 1024, "x".repeat(64 * 1024));
+    let head = "POST /v1/pause HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
+    let heard = place
+        .says(format!("{head}{}", chunk.repeat(160)).as_bytes())
+        .await;
+    assert!(
+        heard.is_empty() || heard.starts_with("HTTP/1.1 413"),
+        "{heard:?}"
+    );
     assert!(place.asked.try_recv().is_err());
 }
 
@@ -198,7 +214,7 @@ async fn a_loop_that_is_behind_is_not_waited_for() {
         };
         ask(&socket, request).await.unwrap()
     };
-    // Its queue has two places.
+    // Its queue has four places, and half of them are kept for signals.
     let waiting = [0, 1].map(|_| tokio::spawn(post(place.socket())));
     while place.asked.len() < 2 {
         tokio::task::yield_now().await;

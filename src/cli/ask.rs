@@ -2,15 +2,17 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use hyper::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Common, load, stderr};
 use crate::config::shown;
+use crate::control::TriggerBody;
 use crate::control::client::{Ask, NoAnswer, ask};
-use crate::daemon::asked::{Refusal, Reply};
+use crate::daemon::asked::{KEY_CHARS, Refusal, Reply};
 use crate::ledger::LedgerError;
 use crate::ledger::sqlite::SqliteLedger;
 use crate::os::{self, Clock};
@@ -84,6 +86,51 @@ pub(super) async fn daemon(
         Err(failure @ NoAnswer::NoDaemon { .. }) => Ok(Asked::NoDaemon(failure.to_string())),
         Err(failure) => Err(failure.into()),
     }
+}
+
+/// So often it is asked for a run whose answer is lost.
+const TRIGGER_TRIES: u32 = 3;
+/// After a lost answer.
+const TRIGGER_PAUSE: Duration = Duration::from_secs(1);
+
+/// Has the daemon start a run. If the answer is lost it is asked again under the same key, by which it knows that it did it.
+///
+/// # Errors
+/// When it refuses, or no answer comes: then it says how to find out whether there is a run.
+pub(super) async fn trigger(common: &Common, body: TriggerBody) -> anyhow::Result<Asked> {
+    let key = os::random_word(KEY_CHARS);
+    let where_to_look = format!(
+        "whether a run was started, `pipecron history {}` shows: its tick ends with +{key}",
+        body.entry
+    );
+    let body = json!(TriggerBody {
+        key: Some(key),
+        ..body
+    });
+    let mut lost = None;
+    for _ in 0..TRIGGER_TRIES {
+        if lost.is_some() {
+            tokio::time::sleep(TRIGGER_PAUSE).await;
+        }
+        match daemon(common, Method::POST, "/v1/trigger", Some(body.clone())).await {
+            Err(failure) if is_lost(&failure) => lost = Some(failure),
+            Ok(Asked::NoDaemon(why)) if lost.is_some() => {
+                bail!("the daemon went away before it answered ({why}); {where_to_look}")
+            }
+            answer => return answer,
+        }
+    }
+    Err(lost
+        .unwrap_or_else(|| anyhow!("no answer came"))
+        .context(where_to_look))
+}
+
+/// Whether it may have been done, and only the answer is lost.
+fn is_lost(failure: &anyhow::Error) -> bool {
+    matches!(
+        failure.downcast_ref::<NoAnswer>(),
+        Some(NoAnswer::Broken { .. })
+    )
 }
 
 /// A text of several lines, each as it may be shown.

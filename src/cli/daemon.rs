@@ -46,6 +46,15 @@ pub(super) struct Options {
     /// How long requests under way may take after SIGTERM
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_duration, env = "PIPECRON_GRACE", hide_env_values = true)]
     grace: Duration,
+    /// The mode of the control socket: who gets in. Root, the daemon's user and its group may act, all others only look
+    #[arg(long, value_name = "MODE", default_value = "0660", value_parser = socket_mode, env = "PIPECRON_CONTROL_MODE", hide_env_values = true)]
+    control_mode: u32,
+}
+
+fn socket_mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.filter(|mode| mode & !0o666 == 0 && mode & 0o600 == 0o600)
+        .ok_or_else(|| "write 0600, 0660 or 0666".to_owned())
 }
 
 /// When the history is pruned: each hour at minute 17, so that no deletion is ever large.
@@ -54,8 +63,8 @@ const PRUNE_AT: &str = "0 17 * * * *";
 const LOSS_AT: &str = "30 */5 * * * *";
 /// Stop signals that come closer together than this are one.
 const SAME_WISH: Duration = Duration::from_millis(500);
-/// Events that wait for the loop. More signals of one kind would say nothing more.
-const EVENTS_MAX: usize = 16;
+/// Events that wait for the loop. More signals of one kind would say nothing more; those who ask are told to come later.
+const EVENTS_MAX: usize = 64;
 
 /// Least days for which the history is kept: as long as decisions look back, and one.
 const KEEP_DAYS_MIN: u64 = RECENT_DAYS.num_days().unsigned_abs() + 1;
@@ -164,7 +173,7 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
         keep_configs: vec![key.clone(), load::PURPOSE.to_owned()],
     };
     // Dropped before the ledger is closed.
-    let _control = control(common, &ledger, &clock, tell);
+    let _control = control(common, options.control_mode, &ledger, &clock, tell);
     let seen = clock.clone();
     let start = async || start_chores(history.clone(), logging.loss()).await;
     let parts = Parts {
@@ -185,6 +194,7 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
 /// Listens for commands. Without a socket the nightlies run all the same.
 fn control(
     common: &Common,
+    mode: u32,
     ledger: &Arc<SqliteLedger>,
     clock: &Clock,
     tell: mpsc::Sender<Event>,
@@ -213,7 +223,7 @@ fn control(
         clock: clock.clone(),
         about: Arc::new(about),
     };
-    match Control::listen(&socket, parts) {
+    match Control::listen(&socket, mode, parts) {
         Ok(control) => {
             info!("commands are taken on {}", socket.display());
             Some(control)
@@ -306,7 +316,8 @@ pub(super) fn events() -> anyhow::Result<(mpsc::Sender<Event>, mpsc::Receiver<Ev
         let mut stopping: Option<Instant> = None;
         while let Some(signal) = signals.next().await {
             match signal.wish {
-                // A full queue holds a reload already, which will read the newest files.
+                // Whoever asks through the socket leaves places for us: a full queue holds a reload already, which will read
+                // the newest files.
                 Wish::Reload => drop(tell.try_send(Event::Reload { by: signal.origin })),
                 // timeout(1) sends each signal twice, to its child and to the group; that is one wish.
                 Wish::Stop if stopping.is_some_and(|since| since.elapsed() < SAME_WISH) => {}

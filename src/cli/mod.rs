@@ -19,12 +19,14 @@ use crate::os;
 use crate::telemetry::{self, Form, Format, Plain, plain};
 
 mod ask;
+mod backfill;
 mod check;
 mod chores;
 mod daemon;
 mod diff;
 mod discover;
 mod history;
+mod live;
 mod load;
 mod moment;
 mod next;
@@ -150,6 +152,10 @@ enum Command {
     Next(next::Options),
     /// Start a run of an entry now and wait for its run ID
     Trigger(trigger::Options),
+    /// Start runs for due times of an entry that have passed: lists them, asks, and starts them one after another
+    Backfill(backfill::BackfillOptions),
+    /// Start runs for ticks that were given up, missed or refused
+    Replay(backfill::ReplayOptions),
     /// Hold an entry, a label or everything still
     Pause(pause::PauseOptions),
     /// Lift a pause
@@ -184,6 +190,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Diff(options) => diff::run(&common, &options),
         Command::Next(options) => next::run(&common, &options),
         Command::Trigger(options) => trigger::run(&common, &options),
+        Command::Backfill(options) => backfill::backfill(&common, &options),
+        Command::Replay(options) => backfill::replay(&common, &options),
         Command::Pause(options) => pause::pause(&common, &options),
         Command::Resume(options) => pause::resume(&common, &options),
         Command::Reload(options) => reload::run(&common, &options),

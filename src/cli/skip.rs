@@ -99,8 +99,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
                 entry.name
             );
         }
-        let instants = dues.iter().flat_map(|due| schedule.instants_of(*due));
-        let answer = change(common, &config, &entry, instants.collect(), options).await?;
+        let answer = change(common, &config, &entry, dues.clone(), options).await?;
         let by = answer["by"].as_str().unwrap_or_default();
         let skip = |due| Skip {
             due,
@@ -257,9 +256,8 @@ async fn undo(
             }
         );
     }
-    let instants = |skip: &Skip| schedule.instants_of(skip.due).into_iter().chain([skip.due]);
-    let instants = back.iter().flat_map(instants).collect();
-    change(common, config, entry, instants, options).await?;
+    let dues = back.iter().map(|skip| skip.due).collect();
+    change(common, config, entry, dues, options).await?;
     print(entry, schedule, &back, "runs after all", options)
 }
 

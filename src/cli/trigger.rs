@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::ask::{self, Asked, reason};
 use super::daemon::{events, sandboxed, start_sandbox};
+use super::live::{self, Live};
 use super::moment::{Meant, Moment, Towards, fixed_moment};
 use super::{Common, form, load, stderr, stdout};
 use crate::codearts::Start;
@@ -226,13 +227,14 @@ fn by_daemon(common: &Common, options: &Options) -> anyhow::Result<ByDaemon> {
         branch: options.branch.clone(),
         reason: options.reason.clone().unwrap_or_default(),
         force: options.force,
+        ..TriggerBody::default()
     };
-    let body = serde_json::to_value(body).context("the request cannot be written")?;
     load::runtime()?.block_on(async {
-        let answer = match ask::daemon(common, Method::POST, "/v1/trigger", Some(body)).await? {
+        let answer = match ask::trigger(common, body).await? {
             Asked::Answer(answer) => answer,
             Asked::NoDaemon(why) => return Ok(NoDaemon(why)),
         };
+        tell_of_others(&answer)?;
         let id = answer["tick"].as_str().unwrap_or_default().to_owned();
         let (_tell, mut events) = events()?;
         let stopped = async {
@@ -242,9 +244,10 @@ fn by_daemon(common: &Common, options: &Options) -> anyhow::Result<ByDaemon> {
                 }
             }
         };
+        let mut say = |line: &str| writeln!(stderr(), "{line}");
         tokio::select! {
             biased;
-            tick = follow(common, options, &id) => told(options, &tick?).map(Done),
+            tick = follow(common, &id, options.wait, &mut say) => told(options, &tick?).map(Done),
             () = stopped => {
                 writeln!(stderr(), "{id} goes on in the daemon; `pipecron show {id}` tells of it")?;
                 Ok(Done(ExitCode::from(STOPPED)))
@@ -253,17 +256,44 @@ fn by_daemon(common: &Common, options: &Options) -> anyhow::Result<ByDaemon> {
     })
 }
 
+/// Whoever asks twice because nothing seemed to happen is to know that there are two.
+fn tell_of_others(answer: &Value) -> std::io::Result<()> {
+    for other in answer["beside"].as_array().into_iter().flatten() {
+        let text = |key: &str| shown(other[key].as_str().unwrap_or_default());
+        writeln!(
+            stderr(),
+            "note: {} was triggered by hand at {} and is {}; this is another one",
+            text("tick"),
+            text("opened_at"),
+            text("state")
+        )?;
+    }
+    Ok(())
+}
+
 /// Somebody pressed Ctrl-C.
 const STOPPED: u8 = 130;
 
-/// Waits for a tick: for its run's ID, or for its end.
-async fn follow(common: &Common, options: &Options, id: &str) -> anyhow::Result<Value> {
+/// Waits for a tick: for its run's ID, or for its end. What happens to it meanwhile is said.
+pub(super) async fn follow(
+    common: &Common,
+    id: &str,
+    to_the_end: bool,
+    say: &mut dyn FnMut(&str) -> std::io::Result<()>,
+) -> anyhow::Result<Value> {
     let id_in_path = percent_encode(id.as_bytes(), NON_ALPHANUMERIC).to_string();
     let mut seen = 0;
     let mut tick = Value::Null;
+    let mut live = Live::new();
     loop {
         let target = format!("/v1/ticks/{id_in_path}?wait={NEWS_SECS_MAX}&seen={seen}");
-        match ask::daemon(common, Method::GET, &target, None).await {
+        match watched(
+            &mut live,
+            &tick,
+            ask::daemon(common, Method::GET, &target, None),
+        )
+        .await?
+        {
             Ok(Asked::Answer(answer)) => tick = answer,
             Ok(Asked::NoDaemon(why)) => bail!(
                 "{id} was opened, and then the daemon went away: {why}; the next one goes on with it, and `pipecron show {id}` tells \
@@ -271,18 +301,38 @@ async fn follow(common: &Common, options: &Options, id: &str) -> anyhow::Result<
             ),
             // It restarts, perhaps; the tick is in its ledger.
             Err(failure) if tick.is_null() => return Err(failure),
-            Err(failure) => writeln!(stderr(), "{}", shown(&failure.to_string()))?,
+            Err(failure) => say(&shown(&failure.to_string()))?,
         }
         let story = tick["story"].as_array().map_or(&[][..], Vec::as_slice);
         for line in story.iter().skip(seen) {
             let (at, note) = (&line["at"], &line["note"]);
             let text = |value: &Value| shown(value.as_str().unwrap_or_default());
-            writeln!(stderr(), "{}  {}", text(at), text(note))?;
+            say(&format!("{}  {}", text(at), text(note)))?;
         }
         seen = story.len();
-        let is_started = !tick["run_id"].is_null() && !options.wait;
+        let is_started = !tick["run_id"].is_null() && !to_the_end;
         if is_started || tick["state"] == "ended" {
             return Ok(tick);
+        }
+    }
+}
+
+/// Waits for news, and meanwhile says on a terminal what is waited for.
+async fn watched<T>(
+    live: &mut Live,
+    tick: &Value,
+    news: impl Future<Output = T>,
+) -> std::io::Result<T> {
+    let mut news = std::pin::pin!(news);
+    let mut second = tokio::time::interval(live::EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            come = &mut news => {
+                live.clear()?;
+                return Ok(come);
+            }
+            _ = second.tick(), if live.is_on() => live.draw(tick)?,
         }
     }
 }

@@ -38,6 +38,14 @@ pub enum NoAnswer {
         /// Where.
         socket: String,
     },
+    /// Somebody listens, and takes nobody.
+    #[error(
+        "the daemon on {socket} takes no more connections: too many wait already, or it is stopped; nothing was asked, try again"
+    )]
+    Busy {
+        /// Where.
+        socket: String,
+    },
     /// Somebody listens, but the answer did not come whole.
     #[error(
         "the daemon on {socket} gave no answer: {why}; whether it was done, `pipecron status` and `pipecron history` show"
@@ -71,8 +79,12 @@ pub async fn ask(socket: &Path, ask: Ask<'_>) -> Result<(u16, Value), NoAnswer> 
     let place = socket.display().to_string();
     let stream = UnixStream::connect(socket).await.map_err(|error| {
         let (socket, why) = (place.clone(), error.to_string());
-        match error.kind() == ErrorKind::PermissionDenied {
+        let is = |kind: ErrorKind| error.kind() == kind;
+        // It is there, and does not get to those who came before.
+        let is_busy = is(ErrorKind::WouldBlock);
+        match is(ErrorKind::PermissionDenied) {
             true => NoAnswer::Denied { socket },
+            false if is_busy => NoAnswer::Busy { socket },
             false => NoAnswer::NoDaemon { socket, why },
         }
     })?;

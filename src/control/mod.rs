@@ -51,7 +51,7 @@ pub struct ResumeBody {
 pub struct SkipBody {
     /// The entry.
     pub entry: String,
-    /// RFC 3339, each.
+    /// The due times of ticks to come, in RFC 3339.
     pub dues: Vec<String>,
     /// Why.
     #[serde(default)]
@@ -79,6 +79,16 @@ pub struct TriggerBody {
     /// Beside whatever else runs.
     #[serde(default)]
     pub force: bool,
+    /// RFC 3339: for the tick that was due then.
+    #[serde(default)]
+    pub due: Option<String>,
+    /// With `due`: also if a run was started for it already.
+    #[serde(default)]
+    pub again: bool,
+    /// A word of the client's own, four small letters or digits: whoever asks twice with the same one, because the
+    /// answer was lost, gets the tick that is there.
+    #[serde(default)]
+    pub key: Option<String>,
 }
 
 /// A tick as scripts see it. What is absent is null; keys are only ever added.

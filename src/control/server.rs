@@ -14,12 +14,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
@@ -35,7 +37,7 @@ use crate::config::nearest;
 use crate::daemon::Event;
 use crate::daemon::asked::{Asked, Refusal, Trigger, Wish};
 use crate::daemon::hand::pause_json;
-use crate::domain::{Scope, TickId, Timestamp};
+use crate::domain::{EntryName, Reason, Scope, TickId, Timestamp};
 use crate::ledger::{HistoryQuery, Ledger};
 use crate::os::{self, Clock};
 
@@ -61,10 +63,19 @@ const CONNECTION_MAX: Duration = Duration::from_secs(170);
 const NEWS_EVERY: Duration = Duration::from_millis(250);
 /// Open ticks that a status lists.
 const OPEN_MAX: u32 = 200;
+/// Rows of the history that are handed out at once, and if nobody says how many.
+const HISTORY_MAX: u32 = 1_000;
+const HISTORY_DEFAULT: u32 = 50;
+/// Ticks among which the one that was meant is looked for.
+const NEAREST_FROM_MAX: u32 = 500;
 /// Acts that are handed out.
 const ACTS_MAX: u32 = 500;
-/// After a failure to accept, before the next attempt.
+/// After a failure to accept or to lock, before the next attempt.
 const PAUSE: Duration = Duration::from_millis(50);
+/// So often the lock on the directory is tried for.
+const LOCK_TRIES: u32 = 100;
+/// Of the places in the loop's queue so many are kept for signals, and for those who ask at the same moment as others.
+const PLACES_KEPT: usize = 8;
 
 /// Whoever comes when all places are taken.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 95\r\nconnection: close\r\n\r\n\
@@ -141,17 +152,22 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 impl Control {
-    /// Listens on the socket at `path`, in place of one that a dead process left.
+    /// Listens on the socket at `path`, in place of one that a dead process left. `mode` says who gets in; who may act is
+    /// not decided by it.
     ///
     /// # Errors
     /// When somebody listens there, something else is there, or the system refuses.
-    pub fn listen<L: Ledger>(path: &Path, parts: Parts<L>) -> Result<Self, ControlError> {
+    pub fn listen<L: Ledger>(
+        path: &Path,
+        mode: u32,
+        parts: Parts<L>,
+    ) -> Result<Self, ControlError> {
         let failed = |why| ControlError::Failed {
             path: path.display().to_string(),
             why,
         };
         let listener = bind(path)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(failed)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
         let file = identity(path).map_err(failed)?;
         let shared = Arc::new(Shared {
             parts,
@@ -182,26 +198,41 @@ fn bind(path: &Path) -> Result<UnixListener, ControlError> {
     };
     fs::create_dir_all(directory).map_err(failed)?;
     // Two daemons that start at the same time must not take the other's socket for a dead one's.
-    let lock = fs::File::open(directory).map_err(failed)?;
-    rustix::fs::flock(&lock, FlockOperation::LockExclusive)
-        .map_err(|error| failed(error.into()))?;
+    let directory = fs::File::open(directory).map_err(failed)?;
+    lock(&directory, LOCK_TRIES).map_err(failed)?;
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
         Ok(about) if !about.file_type().is_socket() => return Err(ControlError::NoSocket(name)),
-        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                fs::remove_file(path).map_err(failed)?;
-            }
-            Ok(_) => return Err(ControlError::InUse(name)),
+        Ok(_) => match knock(path) {
+            Err(Errno::CONNREFUSED) => fs::remove_file(path).map_err(failed)?,
             // A full queue of connections is somebody, too.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(ControlError::InUse(name));
-            }
-            Err(error) => return Err(failed(error)),
+            Ok(()) | Err(Errno::AGAIN) => return Err(ControlError::InUse(name)),
+            Err(error) => return Err(failed(error.into())),
         },
     }
     UnixListener::bind(path).map_err(failed)
+}
+
+/// Locks a directory, for which nobody may make us wait for ever: whoever can read it can lock it.
+fn lock(directory: &fs::File, tries: u32) -> io::Result<()> {
+    for _ in 0..tries {
+        match rustix::fs::flock(directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::AGAIN) => std::thread::sleep(PAUSE),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::other(
+        "another process holds a lock on the directory",
+    ))
+}
+
+/// Whether somebody listens there. One that is stopped and takes no more must not keep us waiting.
+fn knock(path: &Path) -> Result<(), Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)
 }
 
 struct Shared<L> {
@@ -220,7 +251,10 @@ struct Peer {
 impl Peer {
     fn of(stream: &UnixStream) -> io::Result<Self> {
         let peer = stream.peer_cred()?;
-        Ok(Self::known((peer.uid(), peer.gid()), os::own_ids()))
+        let (user, group) = os::own_ids();
+        let mut known = Self::known((peer.uid(), peer.gid()), (user, group));
+        known.may_act = known.may_act || os::is_member(peer.uid(), group);
+        Ok(known)
     }
 
     /// Both as user and group.
@@ -364,9 +398,10 @@ impl From<crate::ledger::LedgerError> for Answer {
 }
 
 /// Everything that can be asked for, with how.
-const PATHS: [(&str, &str); 7] = [
+const PATHS: [(&str, &str); 8] = [
     ("/v1/status", "GET"),
     ("/v1/acts", "GET"),
+    ("/v1/history", "GET"),
     ("/v1/reload", "POST"),
     ("/v1/pause", "POST"),
     ("/v1/resume", "POST"),
@@ -422,6 +457,7 @@ async fn handle<L: Ledger>(shared: &Shared<L>, peer: &Peer, request: Request<Inc
         return refused;
     }
     let by = peer.name(header(BY_HEADER));
+    let query = request.uri().query().unwrap_or_default().to_owned();
     let body = match read(request).await {
         Ok(body) => body,
         Err(answer) => return answer,
@@ -429,6 +465,7 @@ async fn handle<L: Ledger>(shared: &Shared<L>, peer: &Peer, request: Request<Inc
     let answer = match path.as_str() {
         "/v1/status" => status(parts, by).await,
         "/v1/acts" => acts(parts).await,
+        "/v1/history" => history(parts, &query).await,
         path => act(parts, path, by, &body).await,
     };
     match answer {
@@ -438,13 +475,20 @@ async fn handle<L: Ledger>(shared: &Shared<L>, peer: &Peer, request: Request<Inc
 
 /// Reads a body whole.
 async fn read(request: Request<Incoming>) -> Result<Bytes, Answer> {
-    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
-    match timeout(BODY_TIME_MAX, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Answer::error(
+    let too_long = || {
+        Answer::error(
             413,
             format!("the body has more than {BODY_BYTES_MAX} bytes"),
-        )),
+        )
+    };
+    let body = request.into_body();
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_long());
+    }
+    let body = Limited::new(body, BODY_BYTES_MAX).collect();
+    match timeout(BODY_TIME_MAX, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
         Ok(Err(_)) => Err(Answer::error(400, "the body did not come whole")),
         Err(_) => Err(Answer::error(408, "the body did not come in time")),
     }
@@ -512,6 +556,9 @@ fn wish(path: &str, body: &[u8]) -> Result<Wish, Answer> {
                 branch: body.branch,
                 reason: body.reason,
                 force: body.force,
+                due: body.due.as_deref().map(instant).transpose()?,
+                again: body.again,
+                key: body.key,
             })
         }
     })
@@ -528,7 +575,8 @@ async fn act<L>(parts: &Parts<L>, path: &str, by: String, body: &[u8]) -> Result
 async fn ask<L>(parts: &Parts<L>, by: String, wish: Wish) -> Result<Value, Answer> {
     let (reply, answer) = oneshot::channel();
     let asked = Event::Asked(Box::new(Asked { by, wish, reply }));
-    if parts.tell.try_send(asked).is_err() {
+    let kept = PLACES_KEPT.min(parts.tell.max_capacity() / 2);
+    if parts.tell.capacity() <= kept || parts.tell.try_send(asked).is_err() {
         let why = "the daemon is busy or ends, and nothing was done; try again in a few seconds";
         return Err(Answer::error(503, why));
     }
@@ -590,6 +638,53 @@ async fn acts<L: Ledger>(parts: &Parts<L>) -> Result<Answer, Answer> {
     Ok(Answer(200, acts.iter().map(act_json).collect()))
 }
 
+/// Rows of the history, newest first: `entry` (several), `state`, `reason`, `since`, `until`, `limit`.
+async fn history<L: Ledger>(parts: &Parts<L>, query: &str) -> Result<Answer, Answer> {
+    let mut wanted = HistoryQuery {
+        limit: Some(HISTORY_DEFAULT),
+        ..HistoryQuery::default()
+    };
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = percent_decode_str(value).decode_utf8_lossy();
+        let shown: String = value.chars().take(60).collect();
+        let wrong = |what: &str| Answer::error(400, format!("{shown:?} is no {what}"));
+        match key {
+            "entry" => {
+                let entry = EntryName::parse(&value).map_err(|_| wrong("name of an entry"))?;
+                wanted.entries.push(entry);
+            }
+            "state" => {
+                let is_state =
+                    ["waiting", "sent", "doubtful", "running", "ended"].contains(&&*value);
+                wanted.state = Some(value.into_owned()).filter(|_| is_state);
+                if !is_state {
+                    return Err(wrong("state"));
+                }
+            }
+            "reason" => {
+                let reason = Reason::from_name(&value).ok_or_else(|| wrong("reason"))?;
+                wanted.reason = Some(reason);
+            }
+            "since" => wanted.since = Some(instant(&value)?),
+            "until" => wanted.until = Some(instant(&value)?),
+            "limit" => {
+                let limit: u32 = value.parse().map_err(|_| wrong("number"))?;
+                wanted.limit = Some(limit.min(HISTORY_MAX));
+            }
+            _ => {
+                let key: String = key.chars().take(60).collect();
+                let why = format!(
+                    "{key:?} is not known; entry, state, reason, since, until and limit are"
+                );
+                return Err(Answer::error(400, why));
+            }
+        }
+    }
+    let ticks = parts.ledger.history(wanted).await?;
+    Ok(Answer(200, ticks.iter().map(tick_json).collect()))
+}
+
 /// A tick's story, once it has more than `seen` lines or is over; or as it stands when the time that somebody is ready to wait
 /// is over.
 async fn news<L: Ledger>(parts: &Parts<L>, id: &str, query: &str) -> Result<Answer, Answer> {
@@ -605,10 +700,7 @@ async fn news<L: Ledger>(parts: &Parts<L>, id: &str, query: &str) -> Result<Answ
     let until = Instant::now() + Duration::from_secs(wait);
     loop {
         let Some(story) = parts.ledger.story(TickId::from_text(id)).await? else {
-            let shown: String = id.chars().take(200).collect();
-            let why =
-                format!("there is no tick {shown:?} in the ledger; `pipecron history` lists them");
-            return Err(Answer::error(404, why));
+            return Err(no_such_tick(&*parts.ledger, id).await?);
         };
         let lines = u64::try_from(story.notes.len()).unwrap_or(u64::MAX);
         if lines > seen || story.tick.state.is_ended() || Instant::now() >= until {
@@ -616,6 +708,24 @@ async fn news<L: Ledger>(parts: &Parts<L>, id: &str, query: &str) -> Result<Answ
         }
         tokio::time::sleep(NEWS_EVERY).await;
     }
+}
+
+/// Says so, and names the one that is most like it.
+async fn no_such_tick<L: Ledger>(ledger: &L, id: &str) -> Result<Answer, Answer> {
+    let id: String = id.chars().take(200).collect();
+    let entry = EntryName::parse(id.split('@').next().unwrap_or_default());
+    let query = HistoryQuery {
+        entries: entry.into_iter().collect(),
+        limit: Some(NEAREST_FROM_MAX),
+        ..HistoryQuery::default()
+    };
+    let rows = ledger.history(query).await?;
+    let near = match nearest(&id, rows.iter().map(|tick| tick.id.as_str())) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "`pipecron history` lists them".to_owned(),
+    };
+    let why = format!("there is no tick {id:?} in the ledger; {near}");
+    Ok(Answer::error(404, why))
 }
 
 #[cfg(test)]
@@ -642,6 +752,17 @@ mod tests {
                 Err(Answer(status, _)) => assert_eq!((status, may_act), (403, false), "{peer:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_loop_that_is_locked_out_of_its_directory_does_not_wait_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let theirs = fs::File::open(directory.path()).unwrap();
+        rustix::fs::flock(&theirs, FlockOperation::LockExclusive).unwrap();
+        let ours = fs::File::open(directory.path()).unwrap();
+        assert!(lock(&ours, 1).is_err());
+        drop(theirs);
+        assert!(lock(&ours, 1).is_ok());
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -11,10 +13,12 @@ use super::{Daemon, hand};
 use crate::codearts::{CodeArts, secret_variables};
 use crate::config;
 use crate::domain::pace::Admit;
-use crate::domain::plan;
+use crate::domain::plan::{self, ByHand};
 use crate::domain::request::{RunRequest, Variable, VariableValue};
-use crate::domain::{Entry, EntryName, Overlap, Scope, Timestamp, rfc3339};
-use crate::ledger::{Ledger, LedgerError};
+use crate::domain::{
+    Entry, EntryName, EntryState, Origin, Overlap, Plan, Scope, Tick, Timestamp, rfc3339,
+};
+use crate::ledger::{HistoryQuery, Ledger, LedgerError};
 use crate::os;
 
 /// What came of what somebody asked for.
@@ -77,7 +81,7 @@ pub enum Wish {
     Skip {
         /// The entry.
         entry: String,
-        /// The due times, and those that they stand for.
+        /// The due times.
         dues: Vec<Timestamp>,
         /// Why.
         reason: String,
@@ -86,6 +90,21 @@ pub enum Wish {
     },
     /// Start a run now.
     Trigger(Trigger),
+}
+
+impl Wish {
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Reload => "reload",
+            Self::Pause { .. } => "pause",
+            Self::Resume { .. } => "resume",
+            Self::Skip { undo: false, .. } => "skip",
+            Self::Skip { undo: true, .. } => "skip that is taken back",
+            Self::Trigger(_) => "trigger",
+        }
+    }
 }
 
 /// A run that somebody wants now.
@@ -101,6 +120,49 @@ pub struct Trigger {
     pub reason: String,
     /// Whatever else runs, and however many.
     pub force: bool,
+    /// For this due time, which has passed; none: for now.
+    pub due: Option<Timestamp>,
+    /// With `due`: also if a run was started for it already.
+    pub again: bool,
+    /// Whoever asks twice with the same one gets the tick that is there.
+    pub key: Option<String>,
+}
+
+/// How old may be what is said of how the loop stands: with many entries it takes a while to find out.
+const STANDING_AGE_MAX: Duration = Duration::from_secs(1);
+/// Most ticks by hand of one entry that may be open: whoever triggers in an endless loop is to notice.
+const OPEN_BY_HAND_MAX: usize = 50;
+/// A trigger whose answer was lost is asked for again within this; and who triggers is told what was triggered since.
+const LATELY: TimeDelta = TimeDelta::minutes(15);
+/// Rows that are looked through for that.
+const ROWS_MAX: u32 = 1_000;
+/// Length of what tells ticks by hand apart, a client's own word or ours: with it the marker has to fit.
+pub const KEY_CHARS: usize = 4;
+/// How many ticks a trigger is told of that are there beside it.
+const BESIDE_MAX: usize = 5;
+
+/// Whether a run was started for it, or may still be.
+fn is_run_or_open(tick: &Tick) -> bool {
+    tick.run.is_some() || !tick.state.is_ended()
+}
+
+fn beside_json(tick: &Tick) -> Value {
+    json!({
+        "tick": tick.id,
+        "state": tick.state.word(),
+        "opened_at": rfc3339(tick.opened_at),
+    })
+}
+
+/// A client's own word for what it asks.
+fn key(key: &str) -> Result<&str, Refusal> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    match key.len() == KEY_CHARS && key.chars().all(is_plain) {
+        true => Ok(key),
+        false => Err(Refusal::Refused(format!(
+            "the key has to be {KEY_CHARS} small letters or digits"
+        ))),
+    }
 }
 
 /// The configuration was read again.
@@ -129,7 +191,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         let (ledger, config) = (&self.parts.ledger, &self.parts.config);
         let came_of_it = match wish {
             Wish::Reload => return self.start_reload(&by, Some(reply)),
-            Wish::Status => Ok(self.standing(now)),
+            Wish::Status => Ok(self.stands(now)),
             Wish::Pause {
                 scope,
                 until,
@@ -150,6 +212,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
 
     /// Opens a tick that somebody wants; it goes on in the loop like all others.
     async fn open_by_hand(&mut self, by: &str, wanted: Trigger) -> Reply {
+        hand::check_reason(&wanted.reason)?;
         let found = hand::entry(&self.parts.config, &wanted.entry)?;
         let mut entry = Entry::clone(found);
         let variables = variables(&entry.request, &wanted.variables)?;
@@ -157,16 +220,40 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             use_branch(&mut entry.request, branch)?;
         }
         let name = entry.name.clone();
+        let others = self.others(&name, &wanted).await?;
+        let key = wanted.key.as_deref().map(key).transpose()?;
+        let is_it = |tick: &&Tick| key.is_some_and(|key| tick.id.random() == Some(key));
+        if let Some(there) = others.iter().find(is_it) {
+            // Asked before, and the answer was lost.
+            return Ok(json!({ "tick": there.id, "repeated": true, "beside": [] }));
+        }
+        if let Some(due) = wanted.due {
+            self.check_due(&entry, due, &others, wanted.again)?;
+        }
         let mut room = self.room(std::slice::from_ref(&name), BTreeSet::new());
         if wanted.force {
             entry.policy.overlap = Overlap::Allow;
             room.called = None;
             room.max_running.clear();
         }
-        let why = hand::by_hand(by, &wanted.reason);
-        let (entry, random) = (Arc::new(entry), os::random_word(4));
-        let decide = move |now, _: &EntryName, state: &_| {
-            plan::open_manual(now, &entry, state, &random, &variables, &why, &mut room)
+        let mut why = hand::by_hand(by, &wanted.reason);
+        if let Some(due) = wanted.due {
+            why = format!("{why}, for the tick due {}", rfc3339(due));
+        }
+        let random = key.map_or_else(|| os::random_word(KEY_CHARS), str::to_owned);
+        let (entry, due) = (Arc::new(entry), wanted.due);
+        let decide = move |now, _: &EntryName, state: &EntryState| {
+            let by_hand = |tick: &&Tick| tick.origin == Origin::Manual;
+            if state.open.iter().filter(by_hand).count() >= OPEN_BY_HAND_MAX {
+                return Plan::default();
+            }
+            let by_hand = ByHand {
+                random: &random,
+                due,
+                variables: &variables,
+                why: &why,
+            };
+            plan::open_manual(now, &entry, state, by_hand, &mut room)
         };
         let plans = self.parts.ledger.decide(vec![name.clone()], decide).await?;
         self.ledger_works();
@@ -179,8 +266,10 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             self.carry_out(&name, plan);
         }
         let Some(id) = opened else {
-            let why = "the ledger gave back no tick".to_owned();
-            return Err(Refusal::NotNow(why));
+            return Err(Refusal::NotNow(format!(
+                "nothing was started: {OPEN_BY_HAND_MAX} ticks of {name} that were triggered by hand are open already; `pipecron \
+                 status` shows what they wait for"
+            )));
         };
         info!(
             entry = name.as_str(),
@@ -200,10 +289,75 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             outcome,
         )
         .await;
-        Ok(json!({ "tick": id }))
+        let beside = others.iter().filter(|tick| is_run_or_open(tick));
+        let beside: Vec<Value> = beside.take(BESIDE_MAX).map(beside_json).collect();
+        Ok(json!({ "tick": id, "repeated": false, "beside": beside }))
     }
 
-    /// How the loop stands, as far as only it knows.
+    /// What was started by hand of the entry lately; or, for a due time, all that there is of that.
+    async fn others(&self, name: &EntryName, wanted: &Trigger) -> Result<Vec<Tick>, LedgerError> {
+        let (since, until) = match wanted.due {
+            Some(due) => (due, Some(due + TimeDelta::nanoseconds(1))),
+            None => (self.now() - LATELY, None),
+        };
+        let query = HistoryQuery {
+            entries: vec![name.clone()],
+            since: Some(since),
+            until,
+            limit: Some(ROWS_MAX),
+            ..HistoryQuery::default()
+        };
+        let mut rows = self.parts.ledger.history(query).await?;
+        rows.retain(|tick| wanted.due.is_some() || tick.origin == Origin::Manual);
+        Ok(rows)
+    }
+
+    /// Whether a run may be started for this due time.
+    fn check_due(
+        &self,
+        entry: &Entry,
+        due: Timestamp,
+        rows: &[Tick],
+        again: bool,
+    ) -> Result<(), Refusal> {
+        let what = rfc3339(due);
+        if due > self.now() {
+            let why = format!("{what} is still to come; what is to run then runs by its schedule");
+            return Err(Refusal::Refused(why));
+        }
+        let schedule = entry.schedule.as_ref();
+        let is_start = schedule.is_some_and(|schedule| schedule.last_until(due) == Some(due));
+        if !is_start && rows.is_empty() {
+            let last = schedule.and_then(|schedule| schedule.last_until(due));
+            let near = last.map_or_else(String::new, |last| {
+                format!("; the one before was due {}", rfc3339(last))
+            });
+            let why = format!("no tick of {} was due at {what}{near}", entry.name);
+            return Err(Refusal::Unknown(why));
+        }
+        match rows.iter().find(|tick| is_run_or_open(tick)) {
+            Some(there) if !again => Err(Refusal::Refused(format!(
+                "{} is {} already, for the tick due {what}; say again to start another run for it",
+                there.id,
+                there.state.word()
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// How the loop stands or stood a moment ago, as far as only it knows.
+    fn stands(&mut self, now: Timestamp) -> Value {
+        let seen = tokio::time::Instant::now();
+        match &self.stood {
+            Some((at, standing)) if seen.duration_since(*at) < STANDING_AGE_MAX => standing.clone(),
+            Some(_) | None => {
+                let standing = self.standing(now);
+                self.stood = Some((seen, standing.clone()));
+                standing
+            }
+        }
+    }
+
     fn standing(&self, now: Timestamp) -> Value {
         let entries = &self.parts.config.entries;
         let next = entries.values().filter_map(|entry| {
@@ -315,8 +469,7 @@ pub fn use_branch(request: &mut RunRequest, branch: &str) -> Result<(), Refusal>
 }
 
 /// Says that nobody was there to hear it.
-pub(super) fn unanswered(what: &str) {
-    warn!(
-        "{what} was asked for through the control socket, and pipecron is ending: it was not done"
-    );
+pub(super) fn unanswered(asked: &Asked) {
+    let (by, what) = (&asked.by, asked.wish.name());
+    warn!("{by} asked for a {what}, and pipecron is ending: it was not done");
 }

@@ -1,6 +1,8 @@
 //! What people change in the ledger by hand: the same whether the loop does it for them or a command does it while no
 //! daemon runs.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -139,21 +141,34 @@ pub async fn skip<L: Ledger>(
     undo: bool,
 ) -> Reply {
     check_reason(&reason)?;
-    let name = self::entry(config, entry)?.name.clone();
-    if dues.is_empty() || dues.len() > SKIPS_MAX * 2 {
+    let entry = self::entry(config, entry)?;
+    let name = entry.name.clone();
+    if dues.is_empty() || dues.len() > SKIPS_MAX {
         return Err(Refusal::Refused(format!(
-            "{} due times were given",
+            "nothing was changed: {} due times were given, and 1 to {SKIPS_MAX} are possible",
             dues.len()
         )));
+    }
+    if !undo {
+        for due in &dues {
+            check_to_come(entry, *due, now)?;
+        }
     }
     let texts: Vec<String> = dues.iter().copied().map(rfc3339).collect();
     let texts = texts.join(", ");
     let (what, outcome) = if undo {
-        ledger.drop_skips(name.clone(), dues).await?;
+        let of = |due: &Timestamp| instants_of(entry, *due).into_iter().chain([*due]);
+        let instants = dues.iter().flat_map(of).collect();
+        ledger.drop_skips(name.clone(), instants).await?;
         ("unskip", format!("runs after all: due {texts}"))
     } else {
+        // What is marked are the instants that a start stands for, which may lie on a day that has passed.
+        let instants = dues.iter().flat_map(|due| instants_of(entry, *due));
+        let instants: BTreeSet<Timestamp> = instants.collect();
         let marked = ledger.skips(now).await?;
-        let marked = marked.iter().filter(|(of, _)| *of == name).count();
+        let is_other = |due: &Timestamp| !instants.contains(due);
+        let marked = marked.iter().filter(|(of, _)| *of == name);
+        let marked = marked.filter(|(_, skip)| is_other(&skip.due)).count();
         if marked + dues.len() > SKIPS_MAX {
             return Err(Refusal::Refused(format!(
                 "{marked} ticks of {name} are marked already, and {SKIPS_MAX} are possible; pause it instead"
@@ -166,7 +181,7 @@ pub async fn skip<L: Ledger>(
             reason: reason.clone(),
         };
         ledger
-            .put_skips(name.clone(), dues.into_iter().map(skip).collect())
+            .put_skips(name.clone(), instants.into_iter().map(skip).collect())
             .await?;
         ("skip", format!("will be skipped: due {texts}"))
     };
@@ -182,6 +197,30 @@ pub async fn skip<L: Ledger>(
     )
     .await;
     Ok(json!({ "by": by, "asked_at": rfc3339(now) }))
+}
+
+/// The instants that a start stands for: a mark goes along when a calendar moves one of them.
+fn instants_of(entry: &Entry, due: Timestamp) -> Vec<Timestamp> {
+    let schedule = entry.schedule.as_ref();
+    schedule.map_or_else(Vec::new, |schedule| schedule.instants_of(due))
+}
+
+/// Whether a tick of the entry is to come then.
+fn check_to_come(entry: &Entry, due: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+    let schedule = entry.schedule.as_ref();
+    if due > now && schedule.is_some_and(|schedule| schedule.last_until(due) == Some(due)) {
+        return Ok(());
+    }
+    let next = schedule.and_then(|schedule| schedule.next_after(due.max(now)));
+    let near = next.map_or_else(
+        || "there is none after it".to_owned(),
+        |next| format!("the next one is due {}", rfc3339(next)),
+    );
+    Err(Refusal::Unknown(format!(
+        "no tick of {} is to come at {}; {near}",
+        entry.name,
+        rfc3339(due)
+    )))
 }
 
 /// Writes down what somebody did. That it was done counts more than that it is written down.
@@ -246,7 +285,7 @@ fn check_scope(config: &Config, scope: &Scope) -> Result<(), Refusal> {
                 .entries
                 .values()
                 .flat_map(|entry| entry.labels.iter());
-            let labels: std::collections::BTreeSet<&str> = labels.map(String::as_str).collect();
+            let labels: BTreeSet<&str> = labels.map(String::as_str).collect();
             match labels.contains(label.as_str()) {
                 true => Ok(()),
                 false => Err(Refusal::Unknown(unknown(
@@ -259,7 +298,7 @@ fn check_scope(config: &Config, scope: &Scope) -> Result<(), Refusal> {
     }
 }
 
-fn check_reason(reason: &str) -> Result<(), Refusal> {
+pub(super) fn check_reason(reason: &str) -> Result<(), Refusal> {
     match reason.chars().count() {
         0..=REASON_CHARS_MAX => Ok(()),
         count => Err(Refusal::Refused(format!(

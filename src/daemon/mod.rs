@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinHandle, JoinSet};
 use tracing::{error, info, warn};
@@ -18,7 +19,7 @@ use crate::codearts::CodeArts;
 use crate::config::{Config, SourceFile};
 use crate::domain::fuse::Fuse;
 use crate::domain::pace::Pace;
-use crate::domain::plan;
+use crate::domain::plan::{self, ByHand};
 use crate::domain::request::Variable;
 use crate::domain::{AccountName, Entry, EntryName, Tick, TickId, Timestamp, rfc3339};
 use crate::ledger::{Ledger, LedgerError};
@@ -147,6 +148,8 @@ pub struct Daemon<L, C> {
     reload: Reload,
     /// What came of the last reload.
     last_read: Option<asked::Read>,
+    /// How things stood a moment ago: whoever asks in an endless loop must not keep us from work.
+    stood: Option<(tokio::time::Instant, Value)>,
     trouble: Option<Trouble>,
     /// The ledger failed in a way that does not pass: the loop ends.
     broken: Option<LedgerError>,
@@ -192,8 +195,8 @@ enum Reload {
         by: String,
         /// Who wait for what comes of it.
         waits: Vec<oneshot::Sender<Reply>>,
-        /// Somebody asked while we were reading: the files may have changed since, so read once more.
-        again: bool,
+        /// Who asked while we were reading: the files may have changed since, so read once more.
+        again: Option<String>,
         /// Who wait for what comes of that.
         later: Vec<oneshot::Sender<Reply>>,
     },
@@ -234,6 +237,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             look_no_earlier: HashMap::new(),
             reload: Reload::Idle,
             last_read: None,
+            stood: None,
             trouble: None,
             broken: None,
             ledger_seen_at: tokio::time::Instant::now(),
@@ -297,15 +301,13 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         room.max_running.clear();
         let (name, decided_for) = (entry.name.clone(), entry.clone());
         let decide = move |now, _: &EntryName, state: &_| {
-            plan::open_manual(
-                now,
-                &decided_for,
-                state,
-                &random,
-                &variables,
-                &why,
-                &mut room,
-            )
+            let by_hand = ByHand {
+                random: &random,
+                due: None,
+                variables: &variables,
+                why: &why,
+            };
+            plan::open_manual(now, &decided_for, state, by_hand, &mut room)
         };
         let plans = self.parts.ledger.decide(vec![name.clone()], decide).await?;
         let opened = plans
@@ -499,7 +501,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 Some(event) = events.recv() => match event {
                     Event::Stop { .. } => break,
                     Event::Reload { .. } => {}
-                    Event::Asked(asked) => unanswered(&format!("{:?}", asked.wish)),
+                    Event::Asked(asked) => unanswered(&asked),
                 },
                 () = tokio::time::sleep_until(end) => break,
             }

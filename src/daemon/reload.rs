@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::asked::{Read, Refusal, Reply};
-use super::{Daemon, Fresh, Reload, report};
+use super::{Daemon, Fresh, Reload, hand, report};
 use crate::codearts::CodeArts;
 use crate::domain::{Entry, EntryName, after, plan};
 use crate::ledger::Ledger;
@@ -20,7 +20,9 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         match &mut self.reload {
             Reload::Reading { again, later, .. } => {
                 info!("reload asked by {by} during another; the files are read once more after it");
-                *again = true;
+                again.get_or_insert_with(|| by.to_owned());
+                // Nobody waits any more for some of them, perhaps.
+                later.retain(|wait| !wait.is_closed());
                 later.extend(wait);
             }
             Reload::Idle => {
@@ -31,7 +33,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     task,
                     by: by.to_owned(),
                     waits: wait.into_iter().collect(),
-                    again: false,
+                    again: None,
                     later: Vec::new(),
                 };
             }
@@ -62,17 +64,40 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             }
             Ok(fresh) => Ok(self.swap(fresh).await),
         };
+        self.note_reload(&by, &reply).await;
         self.last_read = Some(Read::new(self.now(), by, &reply));
+        self.stood = None;
         for wait in waits {
             // Whoever asked may have left.
             let _ = wait.send(reply.clone());
         }
-        if again {
-            self.start_reload("the request that came during the last one", None);
+        if let Some(by) = again {
+            self.start_reload(&by, None);
             if let Reload::Reading { waits, .. } = &mut self.reload {
                 *waits = later;
             }
         }
+    }
+
+    /// Writes down who had it read again, and what came of it.
+    async fn note_reload(&self, by: &str, reply: &Reply) {
+        let outcome = match reply {
+            Ok(came_of_it) => format!(
+                "in use: {} entries, {} changed",
+                came_of_it["entries"], came_of_it["changed"]
+            ),
+            Err(Refusal::Problems(problems)) => match problems.as_slice() {
+                [] => "refused".to_owned(),
+                [one] => format!("refused: {one}"),
+                [first, more @ ..] => format!("refused: {first} (and {} more)", more.len()),
+            },
+            Err(Refusal::Unknown(why) | Refusal::Refused(why) | Refusal::NotNow(why)) => {
+                why.clone()
+            }
+        };
+        let (ledger, now) = (&*self.parts.ledger, self.now());
+        let on = "the configuration".to_owned();
+        hand::note(ledger, now, by, "reload", on, String::new(), outcome).await;
     }
 
     /// What is remembered of entries that are gone: where hundreds come and go, a daemon that runs for a year must not grow.

@@ -214,6 +214,11 @@ impl TickId {
         Self(format!("{entry}@{instant}+{random}"))
     }
 
+    /// What tells a tick made by hand from others of the same instant.
+    pub fn random(&self) -> Option<&str> {
+        self.0.rsplit_once('+').map(|(_, random)| random)
+    }
+
     /// The id of the row for ticks of `entry` that were found missed at `now`, the last of which was due at `to`. It takes
     /// the place of none of them, and no two such rows are one: the same time may be missed twice, if the clock goes back.
     pub fn missed(entry: &EntryName, to: Timestamp, now: Timestamp) -> Self {
@@ -303,6 +308,17 @@ impl TickState {
             Self::Doubtful { .. } => "doubtful",
             Self::Running { .. } => "running",
             Self::Ended { .. } => "ended",
+        }
+    }
+
+    /// How it stands, in one word: for what ended the reason.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ended { reason, .. } => reason.name(),
+            Self::Waiting { .. }
+            | Self::Sent { .. }
+            | Self::Doubtful { .. }
+            | Self::Running { .. } => self.name(),
         }
     }
 

@@ -146,24 +146,38 @@ pub fn give_up(now: Timestamp, state: &EntryState, id: &TickId) -> Plan {
     plan
 }
 
-/// Opens a tick by hand, with these variables set; `why` begins its story. It stands beside the scheduled ones and never moves the mark.
+/// A run that somebody wants.
+#[derive(Debug, Clone, Copy)]
+pub struct ByHand<'w> {
+    /// Tells its tick from others of the same instant.
+    pub random: &'w str,
+    /// For a due time that has passed: the run is told of that time, and may be late by the entry's `deadline` from now on.
+    pub due: Option<Timestamp>,
+    /// Variables in place of the entry's, or beside them.
+    pub variables: &'w [Variable],
+    /// How its story begins.
+    pub why: &'w str,
+}
+
+/// Opens a tick by hand. It stands beside the scheduled ones and never moves the mark.
 pub fn open_manual(
     now: Timestamp,
     entry: &Entry,
     state: &EntryState,
-    random: &str,
-    variables: &[Variable],
-    why: &str,
+    by_hand: ByHand<'_>,
     room: &mut Room,
 ) -> Plan {
-    let id = TickId::manual(&entry.name, now, random);
-    let mut tick = new_tick(now, entry, now, id, Origin::Manual);
+    let due = by_hand.due.unwrap_or(now);
+    let id = TickId::manual(&entry.name, due, by_hand.random);
+    let mut tick = new_tick(now, entry, due, id, Origin::Manual);
+    tick.deadline = after(now, entry.deadline);
     let mut plan = Plan::default();
-    if let Err(why) = making::make(entry, state.last_success.as_ref(), variables, &mut tick) {
+    let last_success = state.last_success.as_ref();
+    if let Err(why) = making::make(entry, last_success, by_hand.variables, &mut tick) {
         end(now, tick, Reason::Refused, why, &mut plan);
         return plan;
     }
-    send_or_wait(now, entry, state, tick, Some(why), room, &mut plan);
+    send_or_wait(now, entry, state, tick, Some(by_hand.why), room, &mut plan);
     plan
 }
 

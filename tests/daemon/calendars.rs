@@ -7,7 +7,7 @@ use pipecron::domain::schedule::{Days, Freeze, OnExcluded};
 use super::*;
 
 /// An entry that keeps to a calendar with a weekend and these holidays.
-fn keeping_to(entry: Entry, holidays: &[&str], on_excluded: OnExcluded) -> Entry {
+pub(super) fn keeping_to(entry: Entry, holidays: &[&str], on_excluded: OnExcluded) -> Entry {
     let span = |day: &&str| Span {
         first: day.parse().unwrap(),
         last: day.parse().unwrap(),

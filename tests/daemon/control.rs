@@ -1,6 +1,7 @@
 //! What people do by hand while the loop runs.
 
 use pipecron::daemon::asked::{Asked, Refusal, Reply, Trigger, Wish};
+use pipecron::domain::schedule::OnExcluded;
 use pipecron::domain::{Overlap, Pause, Scope};
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -97,6 +98,16 @@ async fn a_reload_that_is_waited_for_tells_its_problems() {
     let status = world.asks(Wish::Status).await.unwrap().unwrap();
     assert_eq!(status["last_reload"]["refused"], false);
     world.stop().await;
+    let acts = world.ledger.acts(10).await.unwrap();
+    let acts: Vec<_> = acts.iter().map(|act| (&*act.by, &*act.outcome)).collect();
+    assert_eq!(
+        acts,
+        [
+            ("ada", "in use: 2 entries, 0 changed"),
+            ("ada", "in use: 2 entries, 1 changed"),
+            ("ada", "refused: a.yaml:3:1: wrong"),
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,4 +221,156 @@ async fn a_ledger_that_fails_is_told_to_whoever_asks_and_stops_nothing() {
     world.passes(HOUR).await;
     world.stop().await;
     assert_eq!(hours(&world).await, ["13:00 started"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_due_time_that_has_passed_is_run_once_more_and_again_only_if_somebody_says_so() {
+    let mut world = World::at("2027-02-03T12:30:00Z");
+    world.start([entry("hourly", "0 * * * *")]);
+    world.passes(HOUR).await;
+    let due = |due: &str, key: &str, again| {
+        Wish::Trigger(Trigger {
+            entry: "hourly".to_owned(),
+            due: Some(due.parse().unwrap()),
+            key: Some(key.to_owned()),
+            again,
+            ..Trigger::default()
+        })
+    };
+    let (old, ran) = ("2027-02-01T02:00:00Z", "2027-02-03T13:00:00Z");
+    world.asks(due(old, "aaaa", false)).await.unwrap().unwrap();
+    world.passes(Duration::from_secs(1)).await;
+    for (when, key, there) in [(old, "bbbb", "+aaaa"), (ran, "cccc", "")] {
+        let refused = world.asks(due(when, key, false)).await.unwrap();
+        let why = format!(
+            "hourly@{when}{there} is started already, for the tick due {when}; say again to start another run for it"
+        );
+        assert_eq!(refused, Err(Refusal::Refused(why)));
+    }
+    world.asks(due(ran, "dddd", true)).await.unwrap().unwrap();
+    let none = world.asks(due("2027-02-01T02:10:00Z", "eeee", false)).await;
+    let why = "no tick of hourly was due at 2027-02-01T02:10:00Z; the one before was due 2027-02-01T02:00:00Z";
+    assert_eq!(none.unwrap(), Err(Refusal::Unknown(why.to_owned())));
+    let early = world.asks(due("2027-02-03T14:00:00Z", "ffff", true)).await;
+    let early = early.unwrap();
+    assert!(matches!(early, Err(Refusal::Refused(_))), "{early:?}");
+    world.passes(HOUR).await;
+    world.stop().await;
+    let ticks = world.ticks().await;
+    let mut ids: Vec<_> = ticks
+        .iter()
+        .map(|tick| (tick.id.as_str(), state(tick)))
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(
+        ids,
+        [
+            ("hourly@2027-02-01T02:00:00Z+aaaa", "started"),
+            ("hourly@2027-02-03T13:00:00Z", "started"),
+            ("hourly@2027-02-03T13:00:00Z+dddd", "started"),
+            ("hourly@2027-02-03T14:00:00Z", "started"),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_that_is_repeated_for_a_lost_answer_starts_nothing_and_one_beside_another_is_told()
+ {
+    let mut world = World::at("2027-02-03T12:30:00Z");
+    world.start([entry("by-hand", "0 2 * * *")]);
+    let trigger = |key: &str| {
+        Wish::Trigger(Trigger {
+            entry: "by-hand".to_owned(),
+            key: Some(key.to_owned()),
+            ..Trigger::default()
+        })
+    };
+    // Whoever asked left before the answer came.
+    drop(world.asks(trigger("aaaa")));
+    world.passes(Duration::from_secs(5)).await;
+    world.stop().await;
+    world.start([entry("by-hand", "0 2 * * *")]);
+    let repeated = world.asks(trigger("aaaa")).await.unwrap().unwrap();
+    let first = json!("by-hand@2027-02-03T12:30:00Z+aaaa");
+    assert_eq!(
+        (&repeated["tick"], &repeated["repeated"]),
+        (&first, &json!(true))
+    );
+    assert_eq!(world.ticks().await.len(), 1);
+    let other = world.asks(trigger("bbbb")).await.unwrap().unwrap();
+    assert_eq!(other["repeated"], false);
+    assert_eq!(other["beside"][0]["tick"], first);
+    assert_eq!(other["beside"][0]["state"], "started");
+    let odd = world.asks(trigger("../x")).await.unwrap();
+    assert!(matches!(odd, Err(Refusal::Refused(_))), "{odd:?}");
+    world.passes(HOUR).await;
+    let later = world.asks(trigger("cccc")).await.unwrap().unwrap();
+    assert_eq!(later["beside"], json!([]));
+    world.stop().await;
+    assert_eq!(world.service.markers().len(), 3);
+    let acts = world.ledger.acts(10).await.unwrap();
+    assert_eq!(acts.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_triggers_without_end_is_told_to_stop() {
+    let mut world = World::at("2027-02-03T12:30:00Z");
+    let mut crowded = entry("crowded", "0 2 * * *");
+    crowded.policy.overlap = Overlap::Queue;
+    crowded.policy.follow = true;
+    world.start([crowded]);
+    let trigger = || {
+        Wish::Trigger(Trigger {
+            entry: "crowded".to_owned(),
+            force: true,
+            ..Trigger::default()
+        })
+    };
+    for _ in 0..50 {
+        world.asks(trigger()).await.unwrap().unwrap();
+    }
+    let refused = world.asks(trigger()).await.unwrap();
+    let Err(Refusal::NotNow(why)) = refused else {
+        unreachable!("{refused:?}")
+    };
+    assert!(
+        why.starts_with("nothing was started: 50 ticks of crowded"),
+        "{why}"
+    );
+    world.stop().await;
+    assert_eq!(world.ticks().await.len(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_skip_is_kept_for_what_the_start_stands_for_and_unknown_ones_are_told_the_next() {
+    let mut world = World::at("2027-02-05T12:30:00Z");
+    // The tick of the 6th, a Saturday, is moved to the 8th.
+    let nightly = entry("nightly", "0 2 6,8 * *");
+    world.start([calendars::keeping_to(nightly, &[], OnExcluded::Next)]);
+    let skip = |due: &str, undo| Wish::Skip {
+        entry: "nightly".to_owned(),
+        dues: vec![due.parse().unwrap()],
+        reason: String::new(),
+        undo,
+    };
+    let saturday = world
+        .asks(skip("2027-02-06T02:00:00Z", false))
+        .await
+        .unwrap();
+    let why = "no tick of nightly is to come at 2027-02-06T02:00:00Z; the next one is due 2027-02-08T02:00:00Z";
+    assert_eq!(saturday, Err(Refusal::Unknown(why.to_owned())));
+    let monday = "2027-02-08T02:00:00Z";
+    world.asks(skip(monday, false)).await.unwrap().unwrap();
+    let marked = async |world: &World| {
+        let skips = world.ledger.skips(world.now()).await.unwrap();
+        let dues = skips.iter().map(|(_, skip)| skip.due.to_string());
+        dues.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        marked(&world).await,
+        ["2027-02-06 02:00:00 UTC", "2027-02-08 02:00:00 UTC"]
+    );
+    world.asks(skip(monday, true)).await.unwrap().unwrap();
+    assert!(marked(&world).await.is_empty());
+    world.stop().await;
 }

@@ -1,5 +1,8 @@
 //! People and the daemon that runs: one story with the built binary.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+
 use super::*;
 
 fn said(output: &Output) -> (Option<i32>, String, String) {
@@ -90,11 +93,18 @@ fn people_ask_the_daemon_that_runs() {
     let acts: Vec<_> = acts
         .map(|act| act["what"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(acts, ["resume", "pause", "trigger"]);
+    assert_eq!(acts, ["resume", "pause", "reload", "reload", "trigger"]);
     let (status, log) = daemon.stop();
     assert!(status.success(), "{log}");
     assert!(!place.path("c.sock").exists());
-    // Without a daemon: what can be done is done in the ledger, and the rest says what it lacks.
+}
+
+#[test]
+fn without_a_daemon_what_can_be_done_is_done_in_the_ledger() {
+    let place = Place::new();
+    let mut daemon = place.daemon(&["--sandbox"]);
+    daemon.says(&["run_id="]);
+    daemon.stop();
     let (code, _, err) = said(&place.run(&["reload"]));
     assert!(
         code == Some(1) && err.contains("no daemon answers on"),
@@ -117,4 +127,142 @@ fn people_ask_the_daemon_that_runs() {
         code == Some(1) && err.contains("only a daemon follows a run"),
         "{err}"
     );
+}
+
+#[test]
+fn a_due_time_that_has_passed_is_run_again_after_it_was_listed() {
+    let place = Place::new();
+    let mut daemon = place.daemon(&["--sandbox"]);
+    daemon.says(&["run_id="]);
+    assert!(place.run(&["pause", "--all"]).status.success());
+    daemon.says(&["reason=\"paused\""]);
+    // What was paused is run after all: listed first, started one after another.
+    let paused = place
+        .history()
+        .into_iter()
+        .find(|row| row["reason"] == "paused")
+        .unwrap();
+    let due = paused["due"].as_str().unwrap();
+    let backfill = ["backfill", "tick", "--from", due, "--to", due];
+    let (code, _, err) = said(&place.run(&backfill));
+    assert!(
+        code == Some(1) && err.contains(due) && err.contains("--yes"),
+        "{err}"
+    );
+    let (code, out, err) = said(&place.run(&[&backfill[..], &["--yes"]].concat()));
+    let id = format!("tick@{due}+");
+    assert!(code == Some(0) && out.starts_with(&id), "{out}{err}");
+    let id = out.split_whitespace().next().unwrap();
+    let (code, _, err) = said(&place.run(&["replay", id]));
+    assert!(
+        code == Some(1) && err.contains("replay is for ticks"),
+        "{err}"
+    );
+    // The second time there is a run already, and another one only if somebody says so.
+    let (code, out, err) = said(&place.run(&[&backfill[..], &["--yes"]].concat()));
+    assert!(code == Some(0) && out.is_empty(), "{out}{err}");
+    let there = format!("left out: {id} is ");
+    assert!(
+        err.contains(&there) && err.contains("nothing to start"),
+        "{err}"
+    );
+    let again = [&backfill[..], &["--yes", "--again"]].concat();
+    let (code, out, err) = said(&place.run(&again));
+    assert!(
+        code == Some(0) && out.starts_with(&format!("tick@{due}+")),
+        "{out}{err}"
+    );
+    assert!(!out.starts_with(id), "{out}");
+}
+
+/// What one client says on a socket, up to the end of its body.
+fn request_on(listener: &UnixListener) -> (std::os::unix::net::UnixStream, String) {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut heard = Vec::new();
+    let mut bytes = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&heard).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+                return (stream, text);
+            }
+        }
+        let count = stream.read(&mut bytes).unwrap();
+        heard.extend(&bytes[..count]);
+    }
+}
+
+#[test]
+fn a_trigger_whose_answer_is_lost_is_asked_for_again_under_the_same_key() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.path("c.sock")).unwrap();
+    let answers = std::thread::spawn(move || {
+        // The first time the answer is lost.
+        let (stream, first) = request_on(&listener);
+        drop(stream);
+        let (mut stream, second) = request_on(&listener);
+        let answer = |body: &str| {
+            let length = body.len();
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}")
+        };
+        let opened = r#"{"tick":"by-hand@x+aaaa","repeated":true,"beside":[]}"#;
+        stream.write_all(answer(opened).as_bytes()).unwrap();
+        let (mut stream, _) = request_on(&listener);
+        let tick = r#"{"state":"running","run_id":"run-1","story":[]}"#;
+        stream.write_all(answer(tick).as_bytes()).unwrap();
+        (first, second)
+    });
+    let (code, out, err) = said(&place.run(&["trigger", "by-hand"]));
+    assert_eq!((code, &*out), (Some(0), "run-1\n"), "{err}");
+    let (first, second) = answers.join().unwrap();
+    assert!(first.contains("\"key\":\""), "{first}");
+    assert_eq!(first, second);
+}
+
+#[test]
+fn what_was_refused_is_replayed_after_it_was_listed_and_once() {
+    let place = Place::new();
+    let fault = ["--fault", "status=400,on=run,next=1"];
+    let (_sandbox, _) = beside_a_sandbox(&place, &fault);
+    let yaml = std::fs::read_to_string(place.path("pipecron.yaml")).unwrap();
+    let accounts = yaml.split("schedules:").next().unwrap();
+    place.write(&format!(
+        "{accounts}schedules:
+  by-hand:
+    cron: '@manually'
+    project_id: 54f90b75fc1447b1b65e8d3a9f77923d
+    pipeline_id: e5460d1d403146a1935c2d4b68ef506d
+"
+    ));
+    let mut daemon = place.daemon(&[]);
+    daemon.says(&["commands are taken on"]);
+    let (code, _, err) = said(&place.run(&["trigger", "by-hand"]));
+    assert_eq!(code, Some(1), "{err}");
+    let refused = place.history()[0].clone();
+    assert_eq!(refused["reason"], "refused", "{refused}");
+    let replay = ["replay", "--since", "1h", "--entry", "by-hand"];
+    let (code, out, err) = said(&place.run(&replay));
+    let due = format!("by-hand  due {}", refused["due"].as_str().unwrap());
+    assert!(
+        code == Some(1) && out.is_empty() && err.contains(&due),
+        "{out}{err}"
+    );
+    let replay = [&replay[..], &["--yes"]].concat();
+    let (code, out, err) = said(&place.run(&replay));
+    assert!(code == Some(0) && out.starts_with("by-hand@"), "{out}{err}");
+    assert!(
+        err.contains("[1/1]") && err.contains("1 run: 1 went well, 0 did not"),
+        "{err}"
+    );
+    // It ran now, so there is nothing left.
+    let (code, out, err) = said(&place.run(&replay));
+    assert!(code == Some(0) && out.is_empty(), "{out}{err}");
+    assert!(
+        err.contains("left out: ") && err.contains("nothing to start"),
+        "{err}"
+    );
+    daemon.stop();
 }

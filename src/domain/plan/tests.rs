@@ -46,6 +46,16 @@ struct World {
     wake_at: Option<Timestamp>,
 }
 
+/// What somebody wants who says nothing of it.
+fn wanted() -> ByHand<'static> {
+    ByHand {
+        random: "a1b2",
+        due: None,
+        variables: &[],
+        why: "triggered by hand",
+    }
+}
+
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
@@ -920,9 +930,7 @@ fn a_tick_by_hand_never_moves_the_mark_and_ignores_the_schedule() {
         world.now,
         &world.entry,
         &world.state(),
-        "a1b2",
-        &[],
-        "triggered by hand",
+        wanted(),
         &mut world.room.clone(),
     );
     world.store(plan);
@@ -948,9 +956,7 @@ fn a_command_that_is_stopped_withdraws_its_tick_unless_it_is_under_way() {
         world.now,
         &world.entry,
         &world.state(),
-        "a1b2",
-        &[],
-        "triggered by hand",
+        wanted(),
         &mut world.room.clone(),
     );
     let id = open.changes[0].tick.id.clone();
@@ -977,9 +983,7 @@ fn a_removed_entry_withdraws_what_waits_and_keeps_what_is_under_way() {
         world.now,
         &world.entry,
         &world.state(),
-        "a1b2",
-        &[],
-        "triggered by hand",
+        wanted(),
         &mut world.room.clone(),
     );
     world.store(open);
@@ -1123,9 +1127,10 @@ fn a_template_that_makes_too_much_for_this_tick_ends_it_and_sends_nothing() {
             world.now,
             &world.entry,
             &world.state(),
-            "a1b2",
-            &variables,
-            "triggered by hand",
+            ByHand {
+                variables: &variables,
+                ..wanted()
+            },
             room,
         )
     };

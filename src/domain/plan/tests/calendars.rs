@@ -278,9 +278,7 @@ fn by_hand_an_entry_starts_on_any_day() {
         world.now,
         &world.entry,
         &world.state(),
-        "abcd",
-        &[],
-        "triggered by hand",
+        wanted(),
         &mut world.room.clone(),
     );
     world.store(plan);

@@ -247,15 +247,7 @@ fn what_is_open_goes_on_and_what_is_started_by_hand_starts() {
         .wakes_until("2027-02-04T10:59:00Z");
     assert_eq!(world.hours(), ["04 10:00 started"]);
     let (now, state) = (world.now, world.state());
-    let plan = open_manual(
-        now,
-        &world.entry,
-        &state,
-        "abcd",
-        &[],
-        "by hand",
-        &mut world.room,
-    );
+    let plan = open_manual(now, &world.entry, &state, wanted(), &mut world.room);
     world.store(plan);
     assert_eq!(world.hours(), ["04 10:00 started", "04 10:59 sent"]);
 }

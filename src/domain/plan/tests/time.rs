@@ -290,9 +290,7 @@ fn a_tick_by_hand_is_sent_though_the_clock_was_set_back_before_it_was_asked_for(
         world.now,
         &world.entry,
         &world.state(),
-        "a1b2",
-        &[],
-        "triggered by hand",
+        wanted(),
         &mut world.free(),
     );
     let id = plan.changes[0].tick.id.clone();
@@ -343,9 +341,7 @@ fn a_tick_by_hand_that_looks_at_its_pipeline_starts_though_the_clock_was_set_bac
         world.now,
         &world.entry,
         &world.state(),
-        "a1b2",
-        &[],
-        "triggered by hand",
+        wanted(),
         &mut world.free(),
     );
     world.store(plan);
