@@ -104,7 +104,7 @@ fn the_help_of_every_command_reads_well() {
     insta::assert_snapshot!("help", help(&[]));
     for command in [
         "daemon", "check", "discover", "diff", "next", "trigger", "backfill", "replay", "pause",
-        "resume", "skip", "reload", "status", "history", "show", "schema", "sandbox",
+        "resume", "skip", "reload", "status", "history", "show", "why", "schema", "sandbox",
     ] {
         insta::assert_snapshot!(format!("help-{command}"), help(&[command]));
     }
@@ -135,7 +135,7 @@ fn every_flag_that_a_service_needs_has_a_variable_and_the_readme_names_the_comma
     }
     for command in [
         "daemon", "check", "discover", "diff", "next", "trigger", "backfill", "replay", "pause",
-        "resume", "skip", "reload", "status", "history", "show", "schema", "sandbox",
+        "resume", "skip", "reload", "status", "history", "show", "why", "schema", "sandbox",
     ] {
         assert!(
             readme.contains(command),

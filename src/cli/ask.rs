@@ -1,6 +1,6 @@
 //! Asking the daemon that runs, through its control socket.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -167,6 +167,29 @@ pub(super) async fn ledger_instead(
         path.display()
     )?;
     Ok(ledger)
+}
+
+/// Whoever reads the ledger is to know that nobody works on it, and that nothing in it will change.
+/// Scripts, which read `json`, have no use for it.
+pub(super) async fn note_if_alone(common: &Common, json: bool) -> std::io::Result<()> {
+    let Some(socket) = socket(common).filter(|_| !json) else {
+        return Ok(());
+    };
+    match tokio::net::UnixStream::connect(&socket).await {
+        Err(error) if is_nobody(&error) => writeln!(
+            stderr(),
+            "no daemon answers on {}; this is what the ledger knows",
+            socket.display()
+        ),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn is_nobody(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused
+    )
 }
 
 /// What came of something that was done without a daemon.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::load::EntryZones;
 use super::moment::{Meant, Moment, Towards, moment, weekday_local};
-use super::{Common, form, load, stderr, stdout};
+use super::{Common, afar, ask, form, load, stderr, stdout};
 use crate::config::shown;
 use crate::control::{act_json, tick_json};
 use crate::domain::{EntryName, Reason, Tick, TickState, rfc3339};
@@ -59,9 +59,8 @@ fn reason(name: &str) -> Result<Reason, String> {
 const ROWS_DEFAULT: u32 = 50;
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
-    let ledger = load::ledger_to_read(common)?;
     if options.acts {
-        return acts(&ledger, options);
+        return acts(common, options);
     }
     let meant = Meant::new(options.timezone.as_deref())?;
     let now = Clock::system().now();
@@ -82,14 +81,8 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
             rfc3339(until)
         );
     }
-    let runtime = load::runtime()?;
-    let zones = runtime.block_on(EntryZones::find(common, &ledger));
-    let mut entries = Vec::new();
-    for name in &options.entries {
-        entries.push(runtime.block_on(known_entry(&ledger, &zones, name))?);
-    }
-    let query = HistoryQuery {
-        entries,
+    let mut query = HistoryQuery {
+        entries: Vec::new(),
         state: options.state.clone(),
         reason: options.reason,
         since,
@@ -99,6 +92,21 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
             .count
             .or_else(|| (!options.json).then_some(ROWS_DEFAULT)),
     };
+    let ledger = match load::ledger_to_read(common) {
+        Ok(ledger) => ledger,
+        Err(unread) => {
+            let names = options.entries.iter().map(|name| EntryName::parse(name));
+            query.entries = names.collect::<Result<_, _>>()?;
+            return afar::history(common, &query, options.json, unread);
+        }
+    };
+    let runtime = load::runtime()?;
+    runtime.block_on(ask::note_if_alone(common, options.json))?;
+    let zones = runtime.block_on(EntryZones::find(common, &ledger));
+    for name in &options.entries {
+        let known = runtime.block_on(known_entry(&ledger, &zones, name))?;
+        query.entries.push(known);
+    }
     let ticks = runtime.block_on(ledger.history(query))?;
     let mut out = stdout(form(options.json));
     if options.json {
@@ -119,33 +127,43 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
 }
 
 /// What people did, newest first.
-fn acts(ledger: &SqliteLedger, options: &Options) -> anyhow::Result<ExitCode> {
+fn acts(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
     let limit = options.count.unwrap_or(match options.json {
         true => u32::MAX,
         false => ROWS_DEFAULT,
     });
-    let acts = load::runtime()?.block_on(ledger.acts(limit))?;
+    let acts = match load::ledger_to_read(common) {
+        Ok(ledger) => {
+            let runtime = load::runtime()?;
+            runtime.block_on(ask::note_if_alone(common, options.json))?;
+            let acts = runtime.block_on(ledger.acts(limit))?;
+            acts.iter().map(act_json).collect()
+        }
+        Err(unread) => afar::acts(common, unread)?,
+    };
     let mut out = stdout(form(options.json));
     if acts.is_empty() && !options.json {
         writeln!(stderr(), "nobody did anything by hand")?;
     }
-    for act in &acts {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    for act in acts.iter().take(limit) {
         if options.json {
-            writeln!(out, "{}", act_json(act))?;
+            writeln!(out, "{act}")?;
             continue;
         }
-        let why = match act.reason.as_str() {
-            "" => String::new(),
-            reason => format!(" ({})", shown(reason)),
+        let text = |key: &str| act[key].as_str().map(shown).unwrap_or_default();
+        let why = match text("reason") {
+            reason if reason.is_empty() => reason,
+            reason => format!(" ({reason})"),
         };
         writeln!(
             out,
             "{}  {}  {} {}{why}: {}",
-            rfc3339(act.at),
-            shown(&act.by),
-            shown(&act.what),
-            shown(&act.on),
-            shown(&act.outcome)
+            text("at"),
+            text("by"),
+            text("what"),
+            text("on"),
+            text("outcome")
         )?;
     }
     out.flush()?;
@@ -226,13 +244,7 @@ fn row(tick: &Tick, zones: &EntryZones) -> [String; 6] {
         .as_ref()
         .map(|run| shown(&run.id))
         .unwrap_or_default();
-    let state = match tick.state {
-        TickState::Ended { reason, .. } => reason.name(),
-        TickState::Waiting { .. }
-        | TickState::Sent { .. }
-        | TickState::Doubtful { .. }
-        | TickState::Running { .. } => tick.state.name(),
-    };
+    let state = tick.state.word();
     let is_plain = matches!(
         tick.state,
         TickState::Running { .. }

@@ -18,6 +18,7 @@ use crate::config::shown;
 use crate::os;
 use crate::telemetry::{self, Form, Format, Plain, plain};
 
+mod afar;
 mod ask;
 mod backfill;
 mod check;
@@ -39,6 +40,7 @@ mod show;
 mod skip;
 mod status;
 mod trigger;
+mod why;
 
 /// Starts Huawei Cloud CodeArts Pipeline runs on schedule, each nightly exactly once.
 ///
@@ -170,6 +172,8 @@ enum Command {
     History(history::Options),
     /// Print everything that is known about one tick
     Show(show::Options),
+    /// Tell why an entry ran, did not run, or waits: its last tick, or those of a time
+    Why(why::Options),
     /// Print the JSON Schema of a configuration file, for editors
     Schema(schema::Options),
     /// Run a local stand-in for CodeArts Pipeline, to rehearse a configuration without an account
@@ -199,6 +203,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Skip(options) => skip::run(&common, &options),
         Command::History(options) => history::run(&common, &options),
         Command::Show(options) => show::run(&common, &options),
+        Command::Why(options) => why::run(&common, &options),
         Command::Schema(options) => schema::run(&options),
         Command::Sandbox(options) => sandbox::run(&common, &options),
     }

@@ -327,7 +327,7 @@ fn of_entries(common: &Common, stretch: Stretch, options: &Options) -> anyhow::R
         }
     }
     for (entry, _) in silent {
-        let why = why_silent(entry, stretch);
+        let why = why_silent(entry, stretch.at, stretch.until);
         writeln!(stderr(), "{}: {why}", entry.name)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -373,7 +373,8 @@ fn print_row(out: &mut impl Write, row: &Row<'_>, width: usize, json: bool) -> s
     writeln!(out, "{}", line.trim_end())
 }
 
-fn why_silent(entry: &Entry, Stretch { at, until }: Stretch) -> String {
+/// Why nothing comes of an entry.
+pub(super) fn why_silent(entry: &Entry, at: Timestamp, until: Option<Timestamp>) -> String {
     match (entry.enabled, &entry.schedule, entry.not_after) {
         (false, _, _) => "not enabled".to_owned(),
         (true, None, _) => "starts only by hand (@manually)".to_owned(),
@@ -428,7 +429,8 @@ impl Marks {
     }
 }
 
-struct Row<'a> {
+/// A tick to come, or some that are excluded.
+pub(super) struct Row<'a> {
     entry: &'a Entry,
     schedule: &'a Schedule,
     due: Timestamp,
@@ -450,7 +452,17 @@ impl Row<'_> {
         after(self.due, spread_offset(self.entry))
     }
 
-    fn note(&self) -> String {
+    /// When it is due, or the first of several.
+    pub(super) fn due(&self) -> Timestamp {
+        self.due
+    }
+
+    /// Whether it runs, as opposed to being excluded or paused.
+    pub(super) fn is_start(&self) -> bool {
+        self.excluded.is_none()
+    }
+
+    pub(super) fn note(&self) -> String {
         let mut notes = Vec::new();
         if let Some(excluded) = &self.excluded {
             let Excluded {
@@ -515,7 +527,7 @@ impl Row<'_> {
         })
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let note = self.note();
         let rendered = self.rendered();
         json!({
@@ -534,6 +546,23 @@ impl Row<'_> {
                 .map(|moved| moved.days.iter().map(ToString::to_string).collect::<Vec<_>>()),
         })
     }
+}
+
+/// What comes of an entry, with what people marked: not after `until`, up to `count` starts and what is excluded between them.
+pub(super) fn coming<'e>(
+    common: &Common,
+    entry: &'e Entry,
+    at: Timestamp,
+    until: Option<Timestamp>,
+    count: u32,
+) -> Vec<Row<'e>> {
+    let (mut skips, mut pauses) = marks(common, at);
+    pauses.retain(|pause| pause.is_about(entry));
+    let marks = Marks {
+        skips: skips.remove(&entry.name).unwrap_or_default(),
+        pauses,
+    };
+    rows_of(entry, None, Stretch { at, until }, count, marks).collect()
 }
 
 /// The first start of any of the entries after `at`, as one line: which one, and when in its zone.

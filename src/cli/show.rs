@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::load::EntryZones;
 use super::moment::weekday_local;
-use super::{Common, form, load, stdout};
+use super::{Common, afar, ask, form, load, stdout};
 use crate::config::shown;
 use crate::control::tick_json;
 use crate::domain::zone::Zone;
@@ -28,8 +28,12 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
-    let ledger = load::ledger_to_read(common)?;
+    let ledger = match load::ledger_to_read(common) {
+        Ok(ledger) => ledger,
+        Err(unread) => return afar::show(common, &options.tick, options.json, unread),
+    };
     let runtime = load::runtime()?;
+    runtime.block_on(ask::note_if_alone(common, options.json))?;
     let Some(story) = runtime.block_on(ledger.story(TickId::from_text(&options.tick)))? else {
         bail!(runtime.block_on(no_such_tick(&ledger, &options.tick))?);
     };
@@ -90,11 +94,16 @@ async fn no_such_tick(ledger: &SqliteLedger, text: &str) -> anyhow::Result<Strin
 }
 
 /// How times are shown: in UTC, and beside it as the clock of the entry's zone shows them.
-struct Times<'z>(Option<&'z Zone>);
+pub(super) struct Times<'z>(Option<&'z Zone>);
 
-impl Times<'_> {
+impl<'z> Times<'z> {
+    /// In this zone; in UTC there is nothing to show beside it.
+    pub(super) fn of(zone: &'z Zone) -> Self {
+        Self((zone.name() != "UTC").then_some(zone))
+    }
+
     /// With the day and the zone: `2026-11-24T18:00:00Z  Wed 2026-11-25 02:00:00 Asia/Shanghai`.
-    fn whole(&self, instant: Timestamp) -> String {
+    pub(super) fn whole(&self, instant: Timestamp) -> String {
         match self.0 {
             None => rfc3339(instant),
             Some(zone) => format!(
@@ -107,7 +116,7 @@ impl Times<'_> {
     }
 
     /// Within a sentence.
-    fn within(&self, instant: Timestamp) -> String {
+    pub(super) fn within(&self, instant: Timestamp) -> String {
         match self.0 {
             None => rfc3339(instant),
             Some(zone) => format!("{} ({})", rfc3339(instant), weekday_local(zone, instant)),
@@ -115,7 +124,7 @@ impl Times<'_> {
     }
 
     /// At the head of a line of a list, whose widths are the same.
-    fn head(&self, instant: Timestamp) -> String {
+    pub(super) fn head(&self, instant: Timestamp) -> String {
         let utc = format!("{:24}", rfc3339(instant));
         match self.0 {
             None => utc,

@@ -110,6 +110,11 @@ fn without_a_daemon_what_can_be_done_is_done_in_the_ledger() {
         code == Some(1) && err.contains("no daemon answers on"),
         "{err}"
     );
+    for reading in [&["history"][..], &["why", "tick"]] {
+        let (code, out, err) = said(&place.run(reading));
+        assert!(code == Some(0) && out.contains("tick@"), "{out}{err}");
+        assert!(err.contains("this is what the ledger knows"), "{err}");
+    }
     let (code, out, err) = said(&place.run(&["status", "--sandbox"]));
     assert_eq!(code, Some(3), "{err}");
     assert!(
@@ -173,6 +178,90 @@ fn a_due_time_that_has_passed_is_run_again_after_it_was_listed() {
         "{out}{err}"
     );
     assert!(!out.starts_with(id), "{out}");
+}
+
+#[test]
+fn why_tells_the_story_of_an_entry_and_of_a_time() {
+    let place = Place::new();
+    let nightly = "  nightly:
+    cron: '0 2 * * 1-5'
+    timezone: Asia/Shanghai
+    project_id: 54f90b75fc1447b1b65e8d3a9f77923d
+    pipeline_id: e5460d1d403146a1935c2d4b68ef506d
+";
+    place.write(&format!("{}{nightly}", schedules("tick", "first")));
+    let mut daemon = place.daemon(&["--sandbox"]);
+    daemon.says(&["run_id="]);
+    let why = |arguments: &[&str]| {
+        let (code, out, err) = said(&place.run(&[&["why"], arguments].concat()));
+        assert_eq!(code, Some(0), "{err}");
+        out
+    };
+    // A Saturday, and a Monday of which nobody knows.
+    let out = why(&["nightly", "2026-01-03"]);
+    assert!(out.starts_with("nightly: 0 2 * * 1-5, Asia/Shanghai\nnothing is due then by its pattern: 2026-01-01T18:00:00Z before (Fri"), "{out}");
+    assert!(out.contains("2026-01-04T18:00:00Z after (Mon"), "{out}");
+    let out = why(&["nightly", "2026-01-05T02:00"]);
+    assert!(
+        out.contains("the ledger has no tick of this entry"),
+        "{out}"
+    );
+    // Of many the same is said once.
+    let out = why(&["tick", "2026-01-05"]);
+    let many =
+        "2026-01-05T00:00:00Z to 2026-01-05T00:00:49Z (50 times)\n  due by the configuration";
+    assert!(out.contains(many), "{out}");
+    // What is to come, and what is not.
+    let skipped = said(&place.run(&["skip", "nightly", "--next", "--json"])).1;
+    let skipped: Value = serde_json::from_str(&skipped).unwrap();
+    let due = skipped["due"].as_str().unwrap();
+    let out = why(&["nightly", due]);
+    assert!(
+        out.contains("will not run: excluded: skip asked by "),
+        "{out}"
+    );
+    let out = why(&["nightly"]);
+    assert!(
+        out.contains("has no tick of this entry yet") && out.contains("next: "),
+        "{out}"
+    );
+    // What was decided.
+    assert!(
+        place
+            .run(&["pause", "tick", "--reason", "audit"])
+            .status
+            .success()
+    );
+    daemon.says(&["reason=\"paused\""]);
+    let paused = place.history();
+    let paused = paused.iter().find(|row| row["reason"] == "paused").unwrap();
+    let due = paused["due"].as_str().unwrap();
+    let out = why(&["tick", due]);
+    assert!(
+        out.contains(&format!("tick@{due}: due {due}: paused\n")),
+        "{out}"
+    );
+    assert!(out.contains("paused: pause of entry tick by "), "{out}");
+    let json: Value = serde_json::from_str(&why(&["tick", due, "--json"])).unwrap();
+    assert_eq!(json["ticks"][0]["reason"], "paused");
+    assert_eq!(json["without_row"], Value::Array(Vec::new()));
+    assert!(
+        place
+            .run(&["trigger", "by-hand", "--reason", "hotfix"])
+            .status
+            .success()
+    );
+    let out = why(&["by-hand"]);
+    assert!(out.starts_with("by-hand: starts by hand alone"), "{out}");
+    assert!(
+        out.contains("triggered by hand by ") && out.contains("(hotfix)"),
+        "{out}"
+    );
+    let (code, _, err) = said(&place.run(&["why", "nigthly"]));
+    assert!(
+        code == Some(1) && err.contains("did you mean \"nightly\"?"),
+        "{err}"
+    );
 }
 
 /// What one client says on a socket, up to the end of its body.
@@ -263,6 +352,53 @@ fn what_was_refused_is_replayed_after_it_was_listed_and_once() {
     assert!(
         err.contains("left out: ") && err.contains("nothing to start"),
         "{err}"
+    );
+    daemon.stop();
+}
+
+#[test]
+fn whom_the_file_of_the_ledger_does_not_let_in_reads_through_the_socket() {
+    let place = Place::new();
+    let mut daemon = place.daemon(&["--sandbox", "--control-mode", "0666"]);
+    daemon.says(&["commands are taken on"]);
+    let mode = std::fs::metadata(place.path("c.sock"))
+        .unwrap()
+        .permissions();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
+        0o666
+    );
+    let pause = ["pause", "by-hand", "--reason", "audit"];
+    assert!(place.run(&pause).status.success());
+    assert!(place.run(&["trigger", "by-hand"]).status.success());
+    // It is running, or over already.
+    let afar = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        said(
+            &command
+                .env_remove("PIPECRON_LEDGER")
+                .env("STATE_DIRECTORY", place.path("none"))
+                .output()
+                .unwrap(),
+        )
+    };
+    let (code, out, err) = afar(&["history", "by-hand", "-n", "1"]);
+    assert!(code == Some(0) && out.starts_with("by-hand@"), "{out}{err}");
+    let id = out.split_whitespace().next().unwrap();
+    let (code, shown, err) = afar(&["show", id]);
+    assert!(
+        code == Some(0) && shown.contains("triggered by hand by "),
+        "{shown}{err}"
+    );
+    let (code, _, err) = afar(&["show", &id[..id.len() - 1]]);
+    assert!(
+        code == Some(1) && err.contains(&format!("did you mean {id}?")),
+        "{err}"
+    );
+    let (code, out, err) = afar(&["history", "--acts"]);
+    assert!(
+        code == Some(0) && out.contains("pause entry by-hand (audit)"),
+        "{out}{err}"
     );
     daemon.stop();
 }
