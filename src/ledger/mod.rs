@@ -16,11 +16,13 @@ use crate::domain::{
     TickId, Timestamp,
 };
 
+mod glance;
 pub mod memory;
 mod rule;
 pub mod sqlite;
 mod url;
 
+pub use glance::Glance;
 pub use memory::MemoryLedger;
 pub use sqlite::SqliteLedger;
 pub use url::{UrlError, parse_url};
@@ -227,6 +229,27 @@ pub trait Ledger: Send + Sync + 'static {
         &self,
         query: HistoryQuery,
     ) -> impl Future<Output = Result<Vec<Tick>, LedgerError>> + Send;
+
+    /// The newest `count` ticks of each of these entries in short, in the order of the history: entry by entry, newest due
+    /// first, then by id.
+    fn glances(
+        &self,
+        entries: Vec<EntryName>,
+        count: u32,
+    ) -> impl Future<Output = Result<Vec<Glance>, LedgerError>> + Send {
+        async move {
+            let mut all = Vec::new();
+            for entry in entries {
+                let query = HistoryQuery {
+                    entries: vec![entry],
+                    limit: Some(count),
+                    ..HistoryQuery::default()
+                };
+                all.extend(self.history(query).await?.into_iter().map(Glance::from));
+            }
+            Ok(all)
+        }
+    }
 
     /// Everything about one tick.
     fn story(

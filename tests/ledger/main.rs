@@ -69,6 +69,7 @@ suite![
     requests_come_back_as_they_were_and_hold_no_secret,
     long_notes_and_messages_are_cut,
     the_history_is_filtered_and_newest_first,
+    the_newest_ticks_of_many_entries_are_given_in_short,
     the_history_is_read_page_by_page,
     a_story_tells_everything_about_a_tick,
     pruning_forgets_what_ended_long_ago_and_nothing_else,

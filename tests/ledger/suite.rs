@@ -14,7 +14,7 @@ use pipecron::domain::{
     RunRequest, Scope, Skip, Tick, TickId, TickState, Timestamp,
 };
 use pipecron::ledger::{
-    HistoryQuery, Ledger, LedgerError, MESSAGE_CHARS_MAX, NOTE_CHARS_MAX, PRUNE_ROWS_MAX,
+    Glance, HistoryQuery, Ledger, LedgerError, MESSAGE_CHARS_MAX, NOTE_CHARS_MAX, PRUNE_ROWS_MAX,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -942,6 +942,39 @@ pub(crate) async fn the_history_is_filtered_and_newest_first(ledger: impl Ledger
     for (query, expected) in table {
         let found = ledger.history(query.clone()).await.unwrap();
         assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{query:?}");
+    }
+}
+
+pub(crate) async fn the_newest_ticks_of_many_entries_are_given_in_short(ledger: impl Ledger) {
+    let a1 = ended(&tick("a", second(10)), Reason::Started, second(11));
+    let a2 = ended(&tick("a", second(20)), Reason::Refused, second(21));
+    let a3 = tick("a", second(30));
+    let by_hand = manual("a", second(20), "x");
+    let mut b1 = tick("b", second(20));
+    b1.state = TickState::Running { since: second(20) };
+    b1.run = Some(Run {
+        id: "run".to_owned(),
+        queue_id: Some("queue".to_owned()),
+        number: Some(7),
+        outcome: Some("FAILED".to_owned()),
+        ended_at: Some(second(60)),
+        failed_stage: Some("build".to_owned()),
+        overdue: true,
+        watched: true,
+        ..Run::started(second(20))
+    });
+    let all = [&a3, &a2, &by_hand, &a1, &b1].map(Clone::clone);
+    put(&ledger, &all).await;
+    for (entries, count, expected) in [
+        (vec!["a", "b"], 30, vec![&a3, &a2, &by_hand, &a1, &b1]),
+        (vec!["b", "nobody", "a"], 2, vec![&b1, &a3, &a2]),
+        (vec!["a"], 0, vec![]),
+        (vec![], 30, vec![]),
+    ] {
+        let names = entries.iter().map(|name| entry(name)).collect();
+        let found = ledger.glances(names, count).await.unwrap();
+        let expected: Vec<Glance> = expected.into_iter().cloned().map(Glance::from).collect();
+        assert_eq!(found, expected, "{count} of {entries:?}");
     }
 }
 

@@ -20,7 +20,7 @@ use crate::domain::{
 };
 use crate::os::Clock;
 
-use super::{Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, PRUNE_ROWS_MAX, Story};
+use super::{Fault, Glance, GoodConfig, HistoryQuery, Ledger, LedgerError, PRUNE_ROWS_MAX, Story};
 use fault::{RowError, cannot_open, on_io, on_open};
 use file::{Found, Lock, Standing};
 use reader::Reader;
@@ -297,6 +297,15 @@ impl Ledger for SqliteLedger {
 
     async fn history(&self, query: HistoryQuery) -> Result<Vec<Tick>, LedgerError> {
         self.read(move |conn| rows::history(conn, &query)).await
+    }
+
+    async fn glances(
+        &self,
+        entries: Vec<EntryName>,
+        count: u32,
+    ) -> Result<Vec<Glance>, LedgerError> {
+        self.read(move |conn| rows::glances(conn, &entries, count))
+            .await
     }
 
     async fn story(&self, tick: TickId) -> Result<Option<Story>, LedgerError> {

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 use super::super::rule::{self, Effect, Stored, Wanted};
-use super::super::{GoodConfig, HistoryQuery, Story};
+use super::super::{Glance, GoodConfig, HistoryQuery, Story};
 use super::fault::RowError;
 use super::marks;
 
@@ -541,6 +541,39 @@ pub(super) fn history(conn: &Connection, query: &HistoryQuery) -> Result<Vec<Tic
     values.push(Box::new(query.limit.map_or(-1, i64::from)));
     let values: Vec<&dyn ToSql> = values.iter().map(|value| &**value).collect();
     ticks(conn, &sql, &values)
+}
+
+/// The newest ticks of each entry in short.
+pub(super) fn glances(conn: &Connection, entries: &[EntryName], count: u32) -> Result<Vec<Glance>> {
+    let sql = format!(
+        "SELECT t.id, t.due, t.origin, t.state, t.state_at, t.reason, t.note, \
+         r.run_id, r.queue_id, r.started_at, r.number, r.outcome, r.ended_at, r.failed_stage, r.overdue, r.watched \
+         FROM {ALL} WHERE t.entry = ?1 ORDER BY t.due DESC, t.id LIMIT ?2"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut glances = Vec::new();
+    for entry in entries {
+        let mut rows = statement.query(params![entry.as_str(), count])?;
+        while let Some(row) = rows.next()? {
+            let mut cells = Cells::new(row);
+            let id = cells.next::<String>()?;
+            glances.push(Glance {
+                entry: entry.clone(),
+                due: instant(cells.next()?),
+                origin: word(&cells.next::<String>()?)?,
+                state: tick_state(
+                    &id,
+                    &cells.next::<String>()?,
+                    instant(cells.next()?),
+                    cells.next::<Option<String>>()?.as_deref(),
+                )?,
+                note: cells.next()?,
+                run: run(&mut cells)?,
+                id: TickId::from_text(&id),
+            });
+        }
+    }
+    Ok(glances)
 }
 
 /// Everything about one tick.
