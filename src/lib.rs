@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! roof     main, cli                      arguments, runtime, exit code; one function a command
-//! desk     control                        the control socket: who may ask the loop for what
+//! desk     control, page                  who may ask the loop for what; what it shows to those who look
 //! rooms    daemon                         the loop
 //! hands    ledger, codearts::http, sandbox, telemetry     each touches one part of the world
 //! doors    os                             clock, signals, zone data, configuration and secret files
@@ -28,5 +28,6 @@ pub mod domain;
 pub mod ledger;
 pub mod notes;
 pub mod os;
+pub mod page;
 pub mod sandbox;
 pub mod telemetry;

@@ -219,6 +219,14 @@ pub fn runtime_directory() -> Option<PathBuf> {
         .map(|directory| directory.join("pipecron"))
 }
 
+/// The machine's name.
+pub fn node_name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
 /// Whatever this process makes from now on, log files above all, is for its user and group alone, or for fewer if its umask
 /// says so.
 pub fn keep_others_out() {

@@ -28,7 +28,8 @@ impl Place {
             .current_dir(self.0.path())
             .env("PIPECRON_CONFIG", "a.yaml")
             .env("PIPECRON_LEDGER", "sqlite://ledger.db")
-            .env("PIPECRON_CONTROL", "off");
+            .env("PIPECRON_CONTROL", "off")
+            .env("PIPECRON_LISTEN", "off");
         command
     }
 

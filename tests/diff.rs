@@ -54,7 +54,8 @@ impl Place {
             .args(arguments)
             .current_dir(self.0.path())
             .env("PIPECRON_CONFIG", "old.yaml")
-            .env("PIPECRON_LEDGER", "sqlite://ledger.db");
+            .env("PIPECRON_LEDGER", "sqlite://ledger.db")
+            .env("PIPECRON_LISTEN", "off");
         command
     }
 

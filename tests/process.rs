@@ -30,6 +30,9 @@ mod kills;
 #[path = "process/ledger.rs"]
 mod ledger;
 
+#[path = "process/page.rs"]
+mod page;
+
 #[path = "process/runs.rs"]
 mod runs;
 
@@ -72,7 +75,8 @@ impl Place {
         command
             .args(arguments)
             .env("PIPECRON_CONFIG", self.path("pipecron.yaml"))
-            .env("PIPECRON_CONTROL", self.path("c.sock"));
+            .env("PIPECRON_CONTROL", self.path("c.sock"))
+            .env("PIPECRON_LISTEN", "off");
         command.env(
             "PIPECRON_LEDGER",
             format!("sqlite://{}", self.path("ledger.db").display()),

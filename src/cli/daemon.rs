@@ -1,14 +1,15 @@
 //! `daemon`: the service.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use clap::builder::FalseyValueParser;
-use tokio::sync::mpsc;
+use secrecy::SecretString;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::{error, info, warn};
@@ -21,11 +22,13 @@ use crate::config::{Config, Problem, Severity};
 use crate::control;
 use crate::control::server::Control;
 use crate::daemon::{Daemon, Event, Fresh, Loader, Parts};
+use crate::domain::request::SecretRef;
 use crate::domain::{RECENT_DAYS, rfc3339};
 use crate::ledger::{Ledger, sqlite::SqliteLedger};
 use crate::os::signals::{Signals, Wish};
 use crate::os::zones::Zones;
 use crate::os::{self, Clock, Reading};
+use crate::page::server::{self, Listen, Server};
 use crate::sandbox::{self, Sandbox};
 use crate::telemetry::{self, Logging, Loss};
 
@@ -49,6 +52,17 @@ pub(super) struct Options {
     /// The mode of the control socket: who gets in. Root, the daemon's user and its group may act, all others only look
     #[arg(long, value_name = "MODE", default_value = "0660", value_parser = socket_mode, env = "PIPECRON_CONTROL_MODE", hide_env_values = true)]
     control_mode: u32,
+    /// Where the status page is, for browsers of this machine; off: nowhere. Other addresses need a token
+    #[arg(long, value_name = "ADDRESS", default_value = server::LISTEN_DEFAULT, value_parser = Listen::parse, env = "PIPECRON_LISTEN", hide_env_values = true)]
+    listen: Listen,
+    /// A file with the token that whoever reads the page has to give, as a password of any user or as a bearer token
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PIPECRON_LISTEN_TOKEN_FILE",
+        hide_env_values = true
+    )]
+    listen_token_file: Option<PathBuf>,
 }
 
 fn socket_mode(text: &str) -> Result<u32, String> {
@@ -104,6 +118,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
 async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow::Result<ExitCode> {
     let clock = Clock::system();
     let (tell, events) = events()?;
+    check_listen(options)?;
     let paths = load::config_paths(common);
     let path = load::ledger_path(common)?;
     let mut read = load::read(&paths, &clock);
@@ -173,7 +188,8 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
         keep_configs: vec![key.clone(), load::PURPOSE.to_owned()],
     };
     // Dropped before the ledger is closed.
-    let _control = control(common, options.control_mode, &ledger, &clock, tell);
+    let _control = control(common, options.control_mode, &ledger, &clock, tell.clone());
+    let _page = page(options, &ledger, &clock, tell);
     let seen = clock.clone();
     let start = async || start_chores(history.clone(), logging.loss()).await;
     let parts = Parts {
@@ -233,6 +249,55 @@ fn control(
             None
         }
     }
+}
+
+/// Refuses a page that other machines reach without a token.
+fn check_listen(options: &Options) -> anyhow::Result<()> {
+    if options.listen.is_local() || options.listen_token_file.is_some() {
+        return Ok(());
+    }
+    bail!(
+        "--listen names an address that other machines reach, and the page is for those who know a token: write one of at least {} \
+         characters into a file and name it with --listen-token-file, or listen on {}",
+        server::TOKEN_CHARS_MIN,
+        server::LISTEN_DEFAULT
+    )
+}
+
+/// Hands out the status page. Without it the nightlies run all the same.
+fn page(
+    options: &Options,
+    ledger: &Arc<SqliteLedger>,
+    clock: &Clock,
+    tell: mpsc::Sender<Event>,
+) -> Option<Server> {
+    let Listen::At(address) = options.listen else {
+        return None;
+    };
+    let token = options.listen_token_file.as_deref().map(token).transpose();
+    let token = match token {
+        Ok(token) => token,
+        Err(why) => {
+            error!("there is no status page: {why:#}");
+            return None;
+        }
+    };
+    let parts = server::Parts {
+        ledger: ledger.clone(),
+        tell,
+        clock: clock.clone(),
+        node: os::node_name(),
+        token,
+    };
+    let (bound, _) = oneshot::channel();
+    Some(Server::start(address, parts, bound))
+}
+
+fn token(path: &Path) -> anyhow::Result<SecretString> {
+    let token = os::read_secret(&SecretRef::File(path.to_owned()))?;
+    server::check_token(&token)
+        .map_err(|why| anyhow!("the token in {} cannot be used: {why}", path.display()))?;
+    Ok(token)
 }
 
 fn refuse(read: &load::Read) -> anyhow::Result<ExitCode> {

@@ -82,7 +82,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode
         drop(out);
         loop {
             match events.recv().await {
-                Some(Event::Reload { .. } | Event::Asked(_)) => {}
+                Some(Event::Reload { .. } | Event::Asked(_) | Event::Look { .. }) => {}
                 Some(Event::Stop { by }) => {
                     info!(
                         "stopping, asked by {by}; {} started",

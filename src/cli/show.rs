@@ -187,7 +187,7 @@ fn tell(out: &mut impl Write, story: &Story, times: &Times<'_>) -> std::io::Resu
     }
     for attempt in &story.attempts {
         let (number, sent_at) = (attempt.number, times.head(attempt.sent_at));
-        let answer = shown(&answer_words(attempt));
+        let answer = shown(&attempt.words());
         writeln!(out, "  {number}  {sent_at}  {answer}")?;
     }
     writeln!(out, "\nstory")?;
@@ -195,37 +195,4 @@ fn tell(out: &mut impl Write, story: &Story, times: &Times<'_>) -> std::io::Resu
         writeln!(out, "  {}  {}", times.head(*at), shown(note))?;
     }
     Ok(())
-}
-
-/// The answer in a few words. A message that begins with the status says it once.
-fn answer_words(attempt: &Attempt) -> String {
-    let Some(answer) = &attempt.answer else {
-        return "no answer recorded".to_owned();
-    };
-    let status = answer.status.map(|status| format!("HTTP {status}"));
-    let rest = status
-        .as_ref()
-        .and_then(|status| answer.message.strip_prefix(status));
-    let message = match (rest, &answer.code) {
-        (None, _) | (Some(_), None) => answer.message.as_str(),
-        (Some(rest), Some(_)) => rest.trim_start_matches([':', ',', ' ']),
-    };
-    let status = status.filter(|_| rest.is_none() || answer.code.is_some());
-    let request = answer
-        .request_id
-        .as_ref()
-        .map(|id| format!("(request {id})"));
-    let words = [
-        Some(answer.kind.name()),
-        status.as_deref(),
-        answer.code.as_deref(),
-        Some(message),
-        request.as_deref(),
-    ];
-    words
-        .into_iter()
-        .flatten()
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
 }

@@ -102,6 +102,15 @@ pub struct Account {
 pub const NO_PROXY: &str = "none";
 
 impl Account {
+    /// The page of a run in the console; none if the account's service is not the region's own.
+    pub fn run_page(&self, project_id: &str, pipeline_id: &str, run_id: &str) -> Option<String> {
+        let region = self.region.as_deref()?;
+        let is_its_own = regions::pipeline(region) == Some(&self.endpoint);
+        is_its_own
+            .then(|| regions::run_page(region, project_id, pipeline_id, run_id))
+            .flatten()
+    }
+
     /// The same account at the sandbox: every address is `url`, every secret is the sandbox's, and no proxy is
     /// between. Nothing of the real account's is read or sent.
     #[must_use]

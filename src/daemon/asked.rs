@@ -9,10 +9,9 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::{Daemon, hand};
+use super::{Daemon, Health, hand};
 use crate::codearts::{CodeArts, secret_variables};
 use crate::config;
-use crate::domain::pace::Admit;
 use crate::domain::plan::{self, ByHand};
 use crate::domain::request::{RunRequest, Variable, VariableValue};
 use crate::domain::{
@@ -162,24 +161,6 @@ fn key(key: &str) -> Result<&str, Refusal> {
         false => Err(Refusal::Refused(format!(
             "the key has to be {KEY_CHARS} small letters or digits"
         ))),
-    }
-}
-
-/// The configuration was read again.
-#[derive(Debug)]
-pub(super) struct Read {
-    at: Timestamp,
-    by: String,
-    problems: Vec<String>,
-}
-
-impl Read {
-    pub(super) fn new(at: Timestamp, by: String, reply: &Reply) -> Self {
-        let problems = match reply {
-            Err(Refusal::Problems(problems)) => problems.clone(),
-            Ok(_) | Err(_) => Vec::new(),
-        };
-        Self { at, by, problems }
     }
 }
 
@@ -371,16 +352,13 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             .min()
             .map(|(due, entry)| json!({ "entry": entry, "due": rfc3339(due) }));
         let account = |name: &crate::domain::AccountName| {
-            let pace = self.paces.get(name);
-            let rests = match pace.map(|pace| pace.admit(now)) {
-                Some(Admit::RestUntil(until)) => Some(rfc3339(until)),
-                Some(Admit::Go | Admit::AfterAnswer | Admit::LookFirst) | None => None,
-            };
+            let health = self.paces.get(name).map(|pace| Health::of(pace, now));
+            let health = health.unwrap_or_default();
             json!({
                 "account": name,
-                "rests_until": rests,
-                "breaker": pace.is_some_and(crate::domain::pace::Pace::is_broken),
-                "credentials_refused": pace.is_some_and(crate::domain::pace::Pace::is_about_credentials),
+                "rests_until": health.rests_until.map(rfc3339),
+                "breaker": health.is_broken,
+                "credentials_refused": health.is_refused,
             })
         };
         json!({

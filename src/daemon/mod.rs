@@ -36,6 +36,7 @@ mod news;
 mod reload;
 mod report;
 mod requests;
+mod standing;
 mod told;
 mod turns;
 
@@ -45,6 +46,7 @@ use asked::{Asked, Reply, unanswered};
 use follows::Follows;
 use news::News;
 use requests::UnderWay;
+pub use standing::{Health, Read, Standing};
 use told::Told;
 use turns::Turns;
 
@@ -78,6 +80,11 @@ pub enum Event {
     },
     /// Do this, and answer.
     Asked(Box<Asked>),
+    /// Say how things stand.
+    Look {
+        /// To whom.
+        reply: oneshot::Sender<Standing>,
+    },
 }
 
 /// A configuration that was read without an error.
@@ -147,7 +154,7 @@ pub struct Daemon<L, C> {
     shared_looked_at: tokio::time::Instant,
     reload: Reload,
     /// What came of the last reload.
-    last_read: Option<asked::Read>,
+    last_read: Option<Read>,
     /// How things stood a moment ago: whoever asks in an endless loop must not keep us from work.
     stood: Option<(tokio::time::Instant, Value)>,
     trouble: Option<Trouble>,
@@ -270,6 +277,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 Woken::Came(id, came) => self.take(id, came),
                 Woken::Event(Event::Reload { by }) => self.start_reload(&by, None),
                 Woken::Event(Event::Asked(asked)) => self.answer(*asked).await,
+                // Who does not wait for it any more needs no answer.
+                Woken::Event(Event::Look { reply }) => drop(reply.send(self.look())),
                 Woken::Loaded(loaded) => self.finish_reload(loaded).await,
                 Woken::Event(Event::Stop { by }) => {
                     info!("stopping, asked by {by}");
@@ -334,7 +343,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         {
             match self.wait(events).await {
                 Woken::Time
-                | Woken::Event(Event::Reload { .. } | Event::Asked(_))
+                | Woken::Event(Event::Reload { .. } | Event::Asked(_) | Event::Look { .. })
                 | Woken::Loaded(_) => {}
                 Woken::Came(id, came) => self.take(id, came),
                 Woken::Event(Event::Stop { .. }) | Woken::Closed => break,
@@ -500,7 +509,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 }
                 Some(event) = events.recv() => match event {
                     Event::Stop { .. } => break,
-                    Event::Reload { .. } => {}
+                    // Whoever looks sees that it ends: its question is dropped.
+                    Event::Reload { .. } | Event::Look { .. } => {}
                     Event::Asked(asked) => unanswered(&asked),
                 },
                 () = tokio::time::sleep_until(end) => break,

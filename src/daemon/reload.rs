@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::asked::{Read, Refusal, Reply};
-use super::{Daemon, Fresh, Reload, hand, report};
+use super::asked::{Refusal, Reply};
+use super::{Daemon, Fresh, Read, Reload, hand, report};
 use crate::codearts::CodeArts;
 use crate::domain::{Entry, EntryName, after, plan};
 use crate::ledger::Ledger;

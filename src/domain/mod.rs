@@ -592,6 +592,41 @@ pub struct Attempt {
     pub answer: Option<Answer>,
 }
 
+impl Attempt {
+    /// The answer in a few words. A message that begins with the status says it once.
+    pub fn words(&self) -> String {
+        let Some(answer) = &self.answer else {
+            return "no answer recorded".to_owned();
+        };
+        let status = answer.status.map(|status| format!("HTTP {status}"));
+        let rest = status
+            .as_ref()
+            .and_then(|status| answer.message.strip_prefix(status));
+        let message = match (rest, &answer.code) {
+            (None, _) | (Some(_), None) => answer.message.as_str(),
+            (Some(rest), Some(_)) => rest.trim_start_matches([':', ',', ' ']),
+        };
+        let status = status.filter(|_| rest.is_none() || answer.code.is_some());
+        let request = answer
+            .request_id
+            .as_ref()
+            .map(|id| format!("(request {id})"));
+        let words = [
+            Some(answer.kind.name()),
+            status.as_deref(),
+            answer.code.as_deref(),
+            Some(message),
+            request.as_deref(),
+        ];
+        words
+            .into_iter()
+            .flatten()
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+}
+
 /// Up to when an entry's ticks were decided, and under which schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {

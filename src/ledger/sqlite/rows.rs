@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::config::SourceFile;
 use crate::domain::{
     AccountName, Answer, Attempt, Change, EntryName, EntryState, LastSuccess, Mark, MarkChange,
-    Origin, Plan, Reason, Run, Skip, Tick, TickId, TickState, Timestamp,
+    Origin, PipelineAt, Plan, Reason, Run, Skip, Tick, TickId, TickState, Timestamp,
 };
 
 use super::super::rule::{self, Effect, Stored, Wanted};
@@ -546,7 +546,7 @@ pub(super) fn history(conn: &Connection, query: &HistoryQuery) -> Result<Vec<Tic
 /// The newest ticks of each entry in short.
 pub(super) fn glances(conn: &Connection, entries: &[EntryName], count: u32) -> Result<Vec<Glance>> {
     let sql = format!(
-        "SELECT t.id, t.due, t.origin, t.state, t.state_at, t.reason, t.note, \
+        "SELECT t.id, t.due, t.account, t.project_id, t.pipeline_id, t.origin, t.opened_at, t.state, t.state_at, t.reason, t.note, \
          r.run_id, r.queue_id, r.started_at, r.number, r.outcome, r.ended_at, r.failed_stage, r.overdue, r.watched \
          FROM {ALL} WHERE t.entry = ?1 ORDER BY t.due DESC, t.id LIMIT ?2"
     );
@@ -560,7 +560,13 @@ pub(super) fn glances(conn: &Connection, entries: &[EntryName], count: u32) -> R
             glances.push(Glance {
                 entry: entry.clone(),
                 due: instant(cells.next()?),
+                at: PipelineAt {
+                    account: account_name(&cells.next::<String>()?)?,
+                    project_id: cells.next()?,
+                    pipeline_id: cells.next()?,
+                },
                 origin: word(&cells.next::<String>()?)?,
+                opened_at: instant(cells.next()?),
                 state: tick_state(
                     &id,
                     &cells.next::<String>()?,
