@@ -115,6 +115,21 @@ impl Checks {
         if let Some(wrong) = self.almanac.wrong(self.now(), state, plan) {
             self.fail(wrong);
         }
+        for change in &plan.changes {
+            let tick = &change.tick;
+            let is_new = !state.open.iter().any(|open| open.id == tick.id);
+            // No entry of a world has a label.
+            let mut pauses = state.pauses.iter();
+            let holds = |pause: &&pipecron::domain::Pause| {
+                pause.holds(now) && pause.scope.includes(&tick.entry, &BTreeSet::new())
+            };
+            if let Some(pause) = pauses.find(holds)
+                && is_new
+                && !tick.state.is_ended()
+            {
+                self.fail(format!("{} is opened during a {pause}", tick.id));
+            }
+        }
         for ask in &plan.asks {
             let Ask::Start(tick) = ask else {
                 continue;

@@ -46,10 +46,12 @@ pub(crate) enum Mistake {
     ForgetWhatCrossedTheMark,
     /// Marks of ticks to be skipped are not seen.
     IgnoreMarks,
+    /// Pauses are not seen.
+    IgnorePauses,
 }
 
 impl Mistake {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::ResendAtOnce,
         Self::BelieveTheFirstAbsence,
         Self::ForgetWhatWasUnderWay,
@@ -69,6 +71,7 @@ impl Mistake {
         Self::ForgetWhatWasMoved,
         Self::ForgetWhatCrossedTheMark,
         Self::IgnoreMarks,
+        Self::IgnorePauses,
     ];
 
     /// Whether only worlds of calendars can show it.
@@ -106,6 +109,7 @@ impl Mistake {
             Self::IgnorePlaces => state.taken.clear(),
             Self::ForgetWhatWasMoved => state.recent.clear(),
             Self::IgnoreMarks => state.skips.clear(),
+            Self::IgnorePauses => state.pauses.clear(),
             Self::ForgetWhatCrossedTheMark => {
                 if let Some(mark) = &mut state.mark {
                     mark.crossed.clear();

@@ -11,8 +11,8 @@ use pipecron::config::{Account, Config, Credentials};
 use pipecron::domain::schedule::{Days, Freeze, Schedule};
 use pipecron::domain::zone::{Change, Zone};
 use pipecron::domain::{
-    AccountName, CatchUp, Entry, EntryName, OnDoubt, Origin, Overlap, Policy, Reason, Retry,
-    RunRequest, Tick, TickState, Timestamp, rfc3339,
+    AccountName, CatchUp, Entry, EntryName, OnDoubt, Origin, Overlap, Pause, Policy, Reason, Retry,
+    RunRequest, Scope, Tick, TickState, Timestamp, rfc3339,
 };
 use pipecron::ledger::{HistoryQuery, Ledger, MemoryLedger};
 use pipecron::os::Clock;
@@ -70,6 +70,8 @@ impl Counts {
             "reloads",
             "backups put back",
             "calendar changes",
+            "pauses",
+            "resumes",
             "skip marks",
             "moved ticks",
             "ticks behind the mark",
@@ -121,6 +123,8 @@ pub(crate) struct World {
     config: Config,
     pipelines: Vec<String>,
     backup: Option<MemoryLedger>,
+    /// What decides about pauses, where somebody pauses: its own dice, so that what else happens does not hang on it.
+    pauser: Option<Dice>,
     /// Runs that began before are known to a life of the ledger that is lost.
     restored_at: Option<Timestamp>,
     counts: Counts,
@@ -244,6 +248,14 @@ fn account_of(dice: &mut Dice, name: AccountName) -> Account {
     }
 }
 
+/// Whether somebody pauses entries in the world of this seed.
+pub(crate) fn has_pauses(seed: u64) -> bool {
+    match seed.is_multiple_of(calendars::ONE_IN) {
+        true => seed / calendars::ONE_IN % 4 == 2,
+        false => seed % 4 == 1,
+    }
+}
+
 impl World {
     pub(crate) fn of(seed: u64, mistake: Option<Mistake>) -> Self {
         let mut dice = Dice::of(seed);
@@ -318,6 +330,7 @@ impl World {
             config,
             pipelines,
             backup: None,
+            pauser: has_pauses(seed).then(|| Dice::of(!seed)),
             restored_at: None,
             counts: Counts::default(),
         }
@@ -345,6 +358,7 @@ impl World {
             } else {
                 self.something_happens().await;
             }
+            self.somebody_pauses_or_resumes().await;
         }
         self.mend().await;
         tokio::time::sleep(CALMS_DOWN).await;
@@ -577,6 +591,41 @@ impl World {
         self.reload().await;
     }
 
+    /// Somebody holds an entry or all of them still, for a time or until it is lifted; or lifts it.
+    async fn somebody_pauses_or_resumes(&mut self) {
+        let Some(dice) = &mut self.pauser else { return };
+        if !dice.chance(300) {
+            return;
+        }
+        let now = self.ledger_clock.now();
+        let names: Vec<&EntryName> = self.config.entries.keys().collect();
+        let name = names[dice.below(names.len() as u64) as usize].clone();
+        let scope = match dice.chance(250) {
+            true => Scope::All,
+            false => Scope::Entry(name),
+        };
+        let until = dice.chance(500).then(|| now + dice.seconds(60, 5_400));
+        let by = "the world".to_owned();
+        self.rows.fail_commits(0, FAULTS[0]);
+        let lifted = self.rows.lift_pause(scope.clone(), now, by.clone());
+        if lifted.await.unwrap().is_some() {
+            self.counts.count("resumes", 1);
+            return self.checks.tell(format!("{scope} is resumed"));
+        }
+        self.counts.count("pauses", 1);
+        self.checks
+            .tell(format!("{scope} is paused until {until:?}"));
+        let pause = Pause {
+            scope,
+            since: now,
+            until,
+            by,
+            reason: String::new(),
+            lifted: None,
+        };
+        self.rows.put_pause(pause).await.unwrap();
+    }
+
     async fn the_files_change(&mut self) {
         self.counts.count("reloads", 1);
         let names: Vec<EntryName> = self.config.entries.keys().cloned().collect();
@@ -627,6 +676,11 @@ impl World {
         self.service.is_down.store(false, Ordering::SeqCst);
         self.rows.fail_commits(0, FAULTS[0]);
         self.rows.fail_reads(0, FAULTS[0]);
+        let now = self.ledger_clock.now();
+        for pause in self.rows.pauses(Timestamp::MIN_UTC).await.unwrap() {
+            let by = "the world".to_owned();
+            self.rows.lift_pause(pause.scope, now, by).await.unwrap();
+        }
         *self.files.lock().unwrap() = self.config.clone();
         for node in &mut self.nodes {
             node.start();
