@@ -20,7 +20,8 @@
   function filter() {
     const input = document.getElementById("q");
     const table = document.getElementById("rows");
-    if (!input || !table) return;
+    // Where not all of them are here, the server has to look for them.
+    if (!input || !table || table.dataset.whole !== "true") return;
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const row of table.tBodies[0].rows) {

@@ -35,6 +35,8 @@ pub struct Query {
 const QUERY_CHARS_MAX: usize = 200;
 /// Ticks that the first page lists in one table.
 const ROWS_MAX: usize = 100;
+/// Entries that it lists.
+const ENTRIES_MAX: usize = 3_000;
 /// Starts that an entry's page lists.
 const NEXT_MAX: usize = 10;
 
@@ -420,6 +422,7 @@ struct Index {
     open_more: usize,
     query: String,
     total: usize,
+    found: usize,
     rows: Vec<EntryRow>,
     days: Vec<AccountDay>,
     day_width: usize,
@@ -452,11 +455,19 @@ pub fn index(sight: &Sight, query: &Query) -> Page {
             due: When::new(*at, zone_of(sight, name)),
             wait: words::length(*at - sight.now),
         });
-    let rows = sight
+    let all = sight
         .entries
         .iter()
         .map(|(name, entry)| entry_row(sight, name, entry, nexts.get(name).copied()))
         .filter(|row| query.wants(&row.find));
+    let mut found = 0;
+    let mut rows = Vec::new();
+    for row in all {
+        found += 1;
+        if rows.len() < ENTRIES_MAX {
+            rows.push(row);
+        }
+    }
     let table = |glances: &[&Glance]| {
         let rows = glances.iter().take(ROWS_MAX);
         rows.map(|glance| TickRow::of(sight, glance)).collect()
@@ -475,7 +486,8 @@ pub fn index(sight: &Sight, query: &Query) -> Page {
             open: table(&open),
             query: query.words.clone(),
             total: sight.entries.len(),
-            rows: rows.collect(),
+            found,
+            rows,
             days: loads(sight).iter().map(AccountDay::of).collect(),
             day_width: draw::DAY_WIDTH,
             strip_ticks: STRIP_TICKS,

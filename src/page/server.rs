@@ -52,6 +52,8 @@ const LOOK_MAX: Duration = Duration::from_secs(5);
 const FRESH: Duration = Duration::from_secs(1);
 /// Open ticks of one state that are looked at.
 const OPEN_MAX: u32 = 500;
+/// Ticks that are looked at for one page.
+const GLANCES_MAX: u32 = 150_000;
 /// After a failure to listen or to accept, before the next attempt.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How often in a row it is told that listening fails: the first time, then each hour.
@@ -538,9 +540,12 @@ async fn see<L: Ledger>(shared: &Shared<L>) -> Result<Sight, String> {
         ..
     } = &shared.parts;
     let failed = |failure: crate::ledger::LedgerError| failure.to_string();
-    let names = config.entries.keys().cloned().collect();
+    let names: Vec<EntryName> = config.entries.keys().cloned().collect();
+    // Where there are very many entries the newest ticks of each have to do: all of this stands in memory.
+    let each = GLANCES_MAX / u32::try_from(names.len()).unwrap_or(u32::MAX).max(1);
+    let each = each.clamp(1, STRIP_TICKS);
     let mut glances: BTreeMap<EntryName, Vec<Glance>> = BTreeMap::new();
-    for glance in ledger.glances(names, STRIP_TICKS).await.map_err(failed)? {
+    for glance in ledger.glances(names, each).await.map_err(failed)? {
         glances
             .entry(glance.entry.clone())
             .or_default()

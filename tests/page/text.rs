@@ -298,6 +298,25 @@ fn one_finds_by_name_label_account_zone_and_state() {
 }
 
 #[test]
+fn of_very_many_entries_the_first_are_listed_and_all_are_counted_and_found() {
+    let lines: Vec<String> = (0..3_100).map(|n| format!("n{n:04}")).collect();
+    let lines: Vec<(&str, &str)> = lines.iter().map(|name| (name.as_str(), NIGHTLY)).collect();
+    let mut sight = sight(&yaml("", &lines));
+    put(&mut sight, [ended("n3099", hours(1), Reason::Failed)]);
+    let html = index(&sight, &Query::default()).html;
+    assert_eq!(html.matches("<tr data-find=").count(), 3_000);
+    assert_says(&html, "3100 of 3100");
+    assert_says(&html, "These are the first 3000");
+    assert_says(
+        &html,
+        "0 of 1 nightly of the last 24 hours succeeded, 1 failed.",
+    );
+    let html = index(&sight, &Query::new("n3099")).html;
+    assert_eq!(html.matches("<tr data-find=").count(), 1);
+    assert!(!html.contains("These are the first"));
+}
+
+#[test]
 fn a_strip_and_a_chart_say_in_words_what_they_draw() {
     let mut sight = sight(&yaml("", &[("n", NIGHTLY)]));
     let day = |day: i64, reason| {
