@@ -29,6 +29,8 @@ pub const CALENDAR_BYTES_MAX: usize = 4 * 1024 * 1024;
 const EVENTS_MAX: usize = 20_000;
 /// Its events occur at most so often together.
 const OCCURRENCES_MAX: usize = 100_000;
+/// Most days that the rules of a file look at.
+const DAYS_LOOKED_AT_MAX: u64 = 2_000_000;
 /// Rules are followed so many years ahead.
 const YEARS_AHEAD: i32 = 10;
 /// An event is no longer than this, in days.
@@ -318,6 +320,12 @@ fn rule(value: &str, at: &Range<usize>) -> Result<IcalRecurRule, WrongFile> {
         let message = "this event repeats within a day, and a calendar is about days".to_owned();
         return Err(wrong(at.clone(), message, help));
     }
+    if !(rule.by_hour.is_empty() && rule.by_minute.is_empty() && rule.by_second.is_empty()) {
+        let message =
+            "this event repeats at hours of a day, and a calendar is about days".to_owned();
+        let help = "leave BYHOUR, BYMINUTE and BYSECOND out";
+        return Err(wrong(at.clone(), message, help));
+    }
     if rule
         .scale
         .as_deref()
@@ -340,6 +348,7 @@ fn expand(events: Vec<Event>, today: NaiveDate) -> Result<Events, WrongFile> {
         }
     }
     let mut found = Events::default();
+    let mut looked_at = 0;
     for event in &events {
         let (start, first, more) = event.days()?;
         if event.is_no_day_off {
@@ -357,6 +366,11 @@ fn expand(events: Vec<Event>, today: NaiveDate) -> Result<Events, WrongFile> {
                 ..civil(horizon)
             };
             rule.until = Some(rule.until.map_or(last, |until| until.min(last)));
+            // A rule that nothing fits is walked to its end all the same.
+            looked_at += days_looked_at(&rule, first, horizon);
+            if looked_at > DAYS_LOOKED_AT_MAX {
+                return Err(too_long(at.clone()));
+            }
             let room = OCCURRENCES_MAX.saturating_sub(found.spans.len() + firsts.len());
             let occurrences = IcalRecurExpand::new(rule, start.civil).take(room + 1);
             let before = firsts.len();
@@ -391,6 +405,41 @@ fn expand(events: Vec<Event>, today: NaiveDate) -> Result<Events, WrongFile> {
     Ok(found)
 }
 
+/// How many days have to be looked at for a rule that begins on `first`: all of a week, a month or a year, unless it only names
+/// the day of the year on which it began.
+fn days_looked_at(rule: &IcalRecurRule, first: NaiveDate, horizon: NaiveDate) -> u64 {
+    let months = match rule.by_month.len() {
+        0 => 12,
+        some => some as u64,
+    };
+    let names_days = !rule.by_day.is_empty()
+        || !rule.by_month_day.is_empty()
+        || !rule.by_year_day.is_empty()
+        || !rule.by_week_no.is_empty();
+    let (period, each) = match rule.freq {
+        IcalRecurFreq::Yearly if names_days => (365, 31 * months),
+        IcalRecurFreq::Yearly => (365, months),
+        IcalRecurFreq::Monthly => (28, 31),
+        IcalRecurFreq::Weekly => (7, 7),
+        IcalRecurFreq::Daily
+        | IcalRecurFreq::Hourly
+        | IcalRecurFreq::Minutely
+        | IcalRecurFreq::Secondly => (1, 1),
+    };
+    let days = (horizon - first).num_days().max(0).unsigned_abs();
+    let periods = days / (period * u64::from(rule.interval.max(1))) + 1;
+    periods.saturating_mul(each)
+}
+
+fn too_long(at: Range<usize>) -> WrongFile {
+    let message = format!(
+        "to find when the events of the file recur, more than {DAYS_LOOKED_AT_MAX} days would have to be looked at"
+    );
+    let help =
+        "let rules begin in the year from which they count, and leave out events that are over";
+    wrong(at, message, help)
+}
+
 fn too_many(at: Range<usize>) -> WrongFile {
     let message = format!("the events of the file occur more than {OCCURRENCES_MAX} times");
     wrong(at, message, "write such days as `weekend` or `patterns`")
@@ -418,6 +467,46 @@ mod tests {
         let event = format!("BEGIN:VEVENT\n{lines}\nEND:VEVENT");
         let spans = events(&event).spans;
         spans.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn rules_that_nothing_fits_do_not_hold_up_whoever_reads_them() {
+        let wrong = |lines: &str| {
+            let text = format!("BEGIN:VCALENDAR\n{lines}\nEND:VCALENDAR\n");
+            read(&text, today()).unwrap_err().message
+        };
+        let event = |rule: &str| {
+            format!("BEGIN:VEVENT\nDTSTART;VALUE=DATE:16010101\nRRULE:{rule}\nEND:VEVENT\n")
+        };
+        for rule in [
+            "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
+            "FREQ=WEEKLY;BYDAY=MO;BYMONTH=1",
+            "FREQ=MONTHLY;BYMONTHDAY=31;BYMONTH=2",
+            "FREQ=YEARLY;BYYEARDAY=366;BYMONTH=2",
+        ] {
+            let message = wrong(&event(rule).repeat(200));
+            assert!(message.contains("2000000 days"), "{rule}: {message}");
+        }
+        let message = wrong(&event("FREQ=DAILY;BYHOUR=0,1;BYSETPOS=1"));
+        assert!(message.contains("hours of a day"), "{message}");
+        // What people have: hundreds of yearly days for half a century, and some that come each day or week.
+        let usual = [
+            "FREQ=YEARLY",
+            "FREQ=YEARLY;BYMONTH=11;BYDAY=4TH",
+            "FREQ=YEARLY;BYMONTH=5;BYMONTHDAY=1",
+        ];
+        let many: String = (0..600)
+            .map(|n| {
+                let rule = usual[n % 3];
+                format!(
+                    "BEGIN:VEVENT\nUID:{n}\nDTSTART;VALUE=DATE:19700501\nRRULE:{rule}\nEND:VEVENT\n"
+                )
+            })
+            .collect();
+        assert!(events(&many).spans.len() > 600 * 50);
+        let weekly =
+            "BEGIN:VEVENT\nDTSTART;VALUE=DATE:20000103\nRRULE:FREQ=WEEKLY;BYDAY=MO\nEND:VEVENT\n";
+        assert!(events(&weekly.repeat(20)).spans.len() > 1_000);
     }
 
     #[test]
