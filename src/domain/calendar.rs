@@ -44,39 +44,65 @@ impl fmt::Display for Span {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Spans {
     spans: Box<[Span]>,
-    /// The last day of all spans up to each.
-    reach: Box<[NaiveDate]>,
+    /// Where which span counts, in order: from a first day to a last one.
+    pieces: Box<[(NaiveDate, NaiveDate, u32)]>,
 }
 
 impl Spans {
     fn new(mut spans: Vec<Span>) -> Self {
         spans.sort();
         spans.dedup();
-        let mut furthest = NaiveDate::MIN;
-        let reach = spans.iter().map(|span| {
-            furthest = furthest.max(span.last);
-            furthest
-        });
-        let reach = reach.collect();
         Self {
+            pieces: pieces(&spans).into(),
             spans: spans.into(),
-            reach,
         }
     }
 
     /// The span that holds the day; of several the one that began last.
     fn find(&self, day: NaiveDate) -> Option<&Span> {
-        let begun = self.spans.partition_point(|span| span.first <= day);
-        let begun = self.spans.iter().zip(&self.reach).take(begun).rev();
-        begun
-            .take_while(|(_, reach)| **reach >= day)
-            .map(|(span, _)| span)
-            .find(|span| span.last >= day)
+        let begun = self.pieces.partition_point(|(first, ..)| *first <= day);
+        let (_, last, at) = self.pieces.get(begun.checked_sub(1)?)?;
+        (*last >= day).then(|| self.spans.get(*at as usize))?
     }
 
     fn last(&self) -> Option<NaiveDate> {
-        self.reach.last().copied()
+        self.pieces.last().map(|(_, last, _)| *last)
     }
+}
+
+/// Cuts sorted spans into pieces that do not overlap, each for the last span that holds it. A span that lies within another
+/// splits it, so there are at most twice as many.
+fn pieces(spans: &[Span]) -> Vec<(NaiveDate, NaiveDate, u32)> {
+    let mut pieces: Vec<(NaiveDate, NaiveDate, u32)> = Vec::new();
+    // What has begun and is not over, the last at the top; what ends before the one above it can never count.
+    let mut open: Vec<(NaiveDate, u32)> = Vec::new();
+    let mut cursor = NaiveDate::MIN;
+    let mut close = |open: &mut Vec<(NaiveDate, u32)>, cursor: &mut NaiveDate, until: NaiveDate| {
+        while let Some(&(last, at)) = open.last() {
+            if *cursor >= until {
+                return;
+            }
+            if last >= *cursor {
+                let end = last.min(until.pred_opt().unwrap_or(until));
+                pieces.push((*cursor, end, at));
+                *cursor = end.succ_opt().unwrap_or(end);
+            }
+            if last >= until {
+                return;
+            }
+            open.pop();
+        }
+    };
+    for (at, span) in (0_u32..).zip(spans) {
+        close(&mut open, &mut cursor, span.first);
+        cursor = span.first;
+        while open.last().is_some_and(|(last, _)| *last <= span.last) {
+            open.pop();
+        }
+        open.push((span.last, at));
+    }
+    close(&mut open, &mut cursor, NaiveDate::MAX);
+    pieces
 }
 
 /// A calendar, read and checked.
@@ -211,6 +237,48 @@ mod tests {
             first: first.parse().unwrap(),
             last: last.parse().unwrap(),
             label: label.to_owned(),
+        }
+    }
+
+    #[test]
+    fn of_spans_that_overlap_the_one_that_began_last_counts() {
+        let start: NaiveDate = "2027-01-01".parse().unwrap();
+        let day = |days: u64| start.checked_add_days(chrono::Days::new(days)).unwrap();
+        // Every arrangement of a few short spans, against looking at each.
+        let mut dice = 1_u64;
+        let mut roll = move |sides: u64| {
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) % sides
+        };
+        for round in 0..2_000 {
+            let spans: Vec<Span> = (0..roll(7))
+                .map(|number| {
+                    let first = roll(12);
+                    Span {
+                        first: day(first),
+                        last: day(first + roll(9)),
+                        label: number.to_string(),
+                    }
+                })
+                .collect();
+            let mut sorted = spans.clone();
+            sorted.sort();
+            let found = Spans::new(spans);
+            for offset in 0..25 {
+                let day = day(offset);
+                let holds = |span: &&Span| span.first <= day && day <= span.last;
+                let expected = sorted.iter().rev().find(holds);
+                assert_eq!(
+                    found.find(day),
+                    expected,
+                    "round {round}, {day}: {sorted:?}"
+                );
+            }
+            assert!(found.pieces.len() <= 2 * sorted.len());
+            let last = sorted.iter().map(|span| span.last).max();
+            assert_eq!(found.last(), last);
         }
     }
 
