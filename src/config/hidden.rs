@@ -133,7 +133,8 @@ fn passwords(line: &str) -> impl Iterator<Item = Range<usize>> {
     line.match_indices("://").filter_map(|(at, mark)| {
         let start = at + mark.len();
         let rest = line.get(start..)?;
-        let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#'));
+        // A password that was not escaped may hold any character but these: rather too much is hidden than a part shown.
+        let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\''));
         let authority = rest.get(..end.unwrap_or(rest.len()))?;
         let end = authority.rfind('@')?;
         authority
@@ -141,6 +142,22 @@ fn passwords(line: &str) -> impl Iterator<Item = Range<usize>> {
             .contains(':')
             .then_some(start..start + end)
     })
+}
+
+/// A text without the users and passwords of its addresses, for a sentence about it.
+pub(super) fn without_passwords(text: &str) -> String {
+    let mut shown = String::new();
+    let mut from = 0;
+    for Range { start, end } in passwords(text) {
+        if start < from {
+            continue;
+        }
+        shown.push_str(text.get(from..start).unwrap_or_default());
+        shown.push_str("***");
+        from = end;
+    }
+    shown.push_str(text.get(from..).unwrap_or_default());
+    shown
 }
 
 /// Where on a line the first value of a secret's key begins.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::check::{Check, KeySet};
 use super::excerpt::quoted;
+use super::hidden::without_passwords;
 use super::problem::{At, Finding, Kind};
 use super::template;
 use super::text::{self, Wrong};
@@ -450,7 +451,7 @@ fn git_url<'t>(check: &mut Check<'_>, value: Value<'t>) -> Option<&'t str> {
     };
     let message = format!(
         "`git_url` must be an https:// address, and {} is not: {why}",
-        quoted(text)
+        quoted(&without_passwords(text))
     );
     check.report(Finding::error(Kind::Value, value.at(), message).help(help));
     None

@@ -635,3 +635,42 @@ fn files_that_are_too_much_together_are_refused_in_the_one_that_has_no_room() {
     ];
     assert_eq!(limits(&files), ["c.yaml"]);
 }
+
+#[test]
+fn a_password_in_an_address_is_shown_nowhere_however_wrong_the_address_is() {
+    for address in [
+        "ssh://ci:hunter2@git.example.com/a.git",
+        "https://oauth2:hunter2@git.example.com:99999/a.git",
+        "https://oauth2:hunter2@git.example.com/a.git",
+        "https://oauth2:hun/hunter2@git.example.com/a.git",
+        "https://oauth2:hun#hunter2@git.example.com/a.git",
+        "http://oauth2:hun?hunter2@git.example.com/a.git",
+        "ftp://oauth2:hunter2@git.example.com",
+    ] {
+        let git = format!(
+            "{ACCOUNT}schedules:\n  e:\n{IDS}    cron: '@daily'\n    sources:\n      - {{ git_type: codehub, git_url: '{address}', branch: main }}\n"
+        );
+        let account = |key: &str| {
+            format!("accounts: {{ main: {{ region: cn-north-4, {key}: '{address}' }} }}\n")
+        };
+        for text in [
+            git,
+            account("endpoint"),
+            account("iam_endpoint"),
+            account("proxy"),
+        ] {
+            let loaded = check(&text);
+            assert!(!loaded.problems.is_empty(), "{text}");
+            let shown = render(&loaded.problems, loaded.unlisted, Colour::Never);
+            let lines: String = loaded.problems.iter().map(ToString::to_string).collect();
+            let github: String = loaded
+                .problems
+                .iter()
+                .map(pipecron::config::github)
+                .collect();
+            for told in [shown, lines, github] {
+                assert!(!told.contains("hunter2"), "{told}\nof {text}");
+            }
+        }
+    }
+}
