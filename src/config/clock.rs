@@ -82,9 +82,13 @@ impl ClockChanges {
         }
         let mut hits: Vec<Hit> = Vec::new();
         let mut first = None;
-        for (_, pattern, at) in patterns
+        // The schedule's own, in which `H` stands for what the entry's name draws.
+        let places = patterns.iter().map(|(_, _, at)| at);
+        for (pattern, at) in schedule
+            .patterns()
             .iter()
-            .filter(|(_, pattern, _)| pattern.is_fixed_time())
+            .zip(places)
+            .filter(|(pattern, _)| pattern.is_fixed_time())
         {
             let key = (Box::from(zone.name()), *pattern);
             let found = self.known.entry(key);

@@ -42,6 +42,14 @@ fn a_nightly_inside_a_clock_change_is_told_what_will_happen_and_when() {
              03:00, right after the gap; on Sun 2027-10-31 the clock shows 02:30 twice, and it starts once, in the first pass",
             ),
         ),
+        // What `H` stands for hangs on the entry's name.
+        (
+            "cron: H 2 * * *; timezone: Europe/Berlin",
+            Some(
+                "`e` is due when the clock of Europe/Berlin changes: on Sun 2027-03-28 the clock skips 02:59, and it starts once, at \
+             03:00, right after the gap; on Sun 2027-10-31 the clock shows 02:59 twice, and it starts once, in the first pass",
+            ),
+        ),
         // A start that is there anyway stands for the one that is skipped.
         (
             "cron: 0 2,3 28 3 *; timezone: Europe/Berlin",
