@@ -1,14 +1,14 @@
 //! Hands the pages out over HTTP, to this machine or to whoever knows the token.
 //!
 //! It only reads: nothing that comes in changes anything. Who asks is hostile until it is known: there is a limit on
-//! connections, on the size and time of what is asked, and on how often the ledger is read for it. On a loopback address the
+//! connections, on the size and time of what is asked, and on how often all entries are looked at for it. On a loopback address the
 //! `Host` of a request has to be one of this machine, or a page elsewhere could have a browser read ours (DNS rebinding); on any
 //! other address the token is asked for.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -595,9 +595,6 @@ async fn see<L: Ledger>(shared: &Shared<L>) -> Result<Sight, String> {
         ledger_fails,
     })
 }
-
-/// Any port of this machine, for tests.
-pub const ANY_LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Whether this can be a token.
 ///

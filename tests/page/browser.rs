@@ -148,6 +148,14 @@ impl Browser {
         answer["value"].clone()
     }
 
+    /// A text that the driver gives.
+    async fn get(&self, command: &str) -> String {
+        let request = self.client.get(format!("{}{command}", self.session));
+        let answer = request.send().await.unwrap().text().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        answer["value"].as_str().unwrap().to_owned()
+    }
+
     async fn open(&self, served: &Served, path: &str) {
         let url = format!("http://{}{path}", served.at);
         self.post("/url", json!({ "url": url })).await;
@@ -203,19 +211,8 @@ impl Browser {
             return;
         };
         use base64::Engine;
-        let url = format!("{}/screenshot", self.session);
-        let answer = self
-            .client
-            .get(url)
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
-        let answer: Value = serde_json::from_str(&answer).unwrap();
         let picture = base64::prelude::BASE64_STANDARD
-            .decode(answer["value"].as_str().unwrap())
+            .decode(self.get("/screenshot").await)
             .unwrap();
         std::fs::write(PathBuf::from(folder).join(format!("{name}.png")), picture).unwrap();
     }
@@ -373,17 +370,7 @@ async fn it_works_without_scripts_and_in_the_dark() {
     let served = some().await;
     browser.open(&served, "/?q=team-1+berlin").await;
     browser.picture("dark").await;
-    let source = browser
-        .client
-        .get(format!("{}/source", browser.session))
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
-    let source: Value = serde_json::from_str(&source).unwrap();
-    let source = source["value"].as_str().unwrap();
+    let source = browser.get("/source").await;
     assert!(
         source.contains("1 of 12"),
         "the search is the server's: {source}"

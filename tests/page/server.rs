@@ -10,7 +10,7 @@ use pipecron::daemon::{Event, Standing};
 use pipecron::domain::{Change, Plan, Reason, Tick, TickId, TickState};
 use pipecron::ledger::{Fault, Ledger, MemoryLedger};
 use pipecron::os::Clock;
-use pipecron::page::server::{ANY_LOCAL, Listen, Parts, Server, TOKEN_CHARS_MIN, check_token};
+use pipecron::page::server::{Listen, Parts, Server, TOKEN_CHARS_MIN, check_token};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -44,7 +44,7 @@ pub(crate) async fn served(yaml: &str, token: Option<&str>) -> Served {
         token: token.map(|token| SecretString::from(token.to_owned())),
     };
     let (bound, at) = oneshot::channel();
-    let server = Server::start(ANY_LOCAL, parts, bound);
+    let server = Server::start("127.0.0.1:0".parse().unwrap(), parts, bound);
     let (counted, is_up, fails) = (looks.clone(), answers.clone(), ledger_fails.clone());
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
