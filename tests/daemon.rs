@@ -452,13 +452,7 @@ impl World {
 }
 
 fn state(tick: &Tick) -> &'static str {
-    match tick.state {
-        TickState::Ended { reason, .. } => reason.name(),
-        TickState::Waiting { .. }
-        | TickState::Sent { .. }
-        | TickState::Doubtful { .. }
-        | TickState::Running { .. } => tick.state.name(),
-    }
+    tick.state.word()
 }
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -157,10 +157,7 @@ impl Checks {
             self.almanac.stored(plan);
             for change in &plan.changes {
                 let tick = &change.tick;
-                let state = match tick.state {
-                    TickState::Ended { reason, .. } => reason.name(),
-                    _ => tick.state.name(),
-                };
+                let state = tick.state.word();
                 self.tell(format!("{} {state}: {}", tick.id, tick.note));
                 self.keep(tick);
             }

@@ -326,13 +326,7 @@ impl World {
     }
 
     fn reasons(&self) -> Vec<&'static str> {
-        let reason = |tick: &Tick| match tick.state {
-            TickState::Ended { reason, .. } => reason.name(),
-            TickState::Waiting { .. }
-            | TickState::Sent { .. }
-            | TickState::Doubtful { .. }
-            | TickState::Running { .. } => tick.state.name(),
-        };
+        let reason = |tick: &Tick| tick.state.word();
         self.ticks.iter().map(reason).collect()
     }
 }

@@ -42,13 +42,7 @@ impl World {
     /// Every row: the day it was due, its reason or state, its note.
     fn rows(&self) -> Vec<String> {
         let row = |tick: &Tick| {
-            let state = match tick.state {
-                TickState::Ended { reason, .. } => reason.name(),
-                TickState::Waiting { .. }
-                | TickState::Sent { .. }
-                | TickState::Doubtful { .. }
-                | TickState::Running { .. } => tick.state.name(),
-            };
+            let state = tick.state.word();
             format!("{} {state}: {}", tick.due.format("%d %H:%M"), tick.note)
         };
         self.ticks.iter().map(row).collect()

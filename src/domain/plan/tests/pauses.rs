@@ -31,13 +31,7 @@ impl World {
     /// The hour at which each tick was due, how it stands, and how many it stands for.
     fn hours(&self) -> Vec<String> {
         let row = |tick: &Tick| {
-            let state = match tick.state {
-                TickState::Ended { reason, .. } => reason.name(),
-                TickState::Waiting { .. }
-                | TickState::Sent { .. }
-                | TickState::Doubtful { .. }
-                | TickState::Running { .. } => tick.state.name(),
-            };
+            let state = tick.state.word();
             match tick.missed {
                 None => format!("{} {state}", tick.due.format("%d %H:%M")),
                 Some(missed) => format!(
