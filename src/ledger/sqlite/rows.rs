@@ -567,12 +567,7 @@ pub(super) fn glances(conn: &Connection, entries: &[EntryName], count: u32) -> R
                 },
                 origin: word(&cells.next::<String>()?)?,
                 opened_at: instant(cells.next()?),
-                state: tick_state(
-                    &id,
-                    &cells.next::<String>()?,
-                    instant(cells.next()?),
-                    cells.next::<Option<String>>()?.as_deref(),
-                )?,
+                state: next_state(&id, &mut cells)?,
                 note: cells.next()?,
                 run: run(&mut cells)?,
                 id: TickId::from_text(&id),
@@ -701,12 +696,7 @@ fn tick(row: &Row<'_>) -> Result<Tick> {
         request: from_json(&id, &cells.next::<String>()?)?,
         policy: from_json(&id, &cells.next::<String>()?)?,
         deadline: instant(cells.next()?),
-        state: tick_state(
-            &id,
-            &cells.next::<String>()?,
-            instant(cells.next()?),
-            cells.next::<Option<String>>()?.as_deref(),
-        )?,
+        state: next_state(&id, &mut cells)?,
         attempts: cells.next()?,
         refusals: cells.next()?,
         holds: cells.next()?,
@@ -723,6 +713,14 @@ fn tick(row: &Row<'_>) -> Result<Tick> {
         run: run(&mut cells)?,
         id: TickId::from_text(&id),
     })
+}
+
+/// The state, its instant and the reason, in this order.
+fn next_state(id: &str, cells: &mut Cells<'_>) -> Result<TickState> {
+    let word: String = cells.next()?;
+    let at = instant(cells.next()?);
+    let reason: Option<String> = cells.next()?;
+    tick_state(id, &word, at, reason.as_deref())
 }
 
 fn run(cells: &mut Cells<'_>) -> Result<Option<Run>> {
