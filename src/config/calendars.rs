@@ -526,8 +526,21 @@ fn events(check: &mut Check<'_>, value: Value<'_>, sources: Sources<'_>) -> Vec<
         };
         // A year more than any zone is ahead or behind does no harm.
         let today = check.world.now.date_naive();
-        match ics::read(&file.text, today) {
+        let place = |bytes: std::ops::Range<usize>| {
+            let offset = |byte: usize| u32::try_from(byte).unwrap_or(u32::MAX);
+            At {
+                file: index,
+                start: offset(bytes.start),
+                end: offset(bytes.end),
+            }
+        };
+        let named = "the file is named here";
+        match ics::read(&file.text, today, check.world.zone) {
             Ok(events) => {
+                for doubt in events.doubts {
+                    let finding = Finding::warning(Kind::Value, place(doubt.at), doubt.message);
+                    check.report(finding.help(doubt.help).related(at, named));
+                }
                 if events.spans.is_empty() {
                     let message = format!("the calendar file {} has no day off", quoted(&path));
                     let help = "look whether it is the right one; events that are cancelled or free do not count";
@@ -554,18 +567,8 @@ fn events(check: &mut Check<'_>, value: Value<'_>, sources: Sources<'_>) -> Vec<
                 spans.extend(events.spans);
             }
             Err(wrong) => {
-                let offset = |byte: usize| u32::try_from(byte).unwrap_or(u32::MAX);
-                let place = At {
-                    file: index,
-                    start: offset(wrong.at.start),
-                    end: offset(wrong.at.end),
-                };
-                let finding = Finding::error(Kind::Syntax, place, wrong.message);
-                check.report(
-                    finding
-                        .help(wrong.help)
-                        .related(at, "the file is named here"),
-                );
+                let finding = Finding::error(Kind::Syntax, place(wrong.at), wrong.message);
+                check.report(finding.help(wrong.help).related(at, named));
             }
         }
     }
