@@ -127,6 +127,28 @@ pub(super) fn is_calendar_file(path: &str) -> bool {
     extension.is_some_and(|extension| extension.eq_ignore_ascii_case("ics"))
 }
 
+/// Whether it is no path but the address of something elsewhere (`https://`, `webcal://`).
+fn is_address(name: &str) -> bool {
+    name.split_once("://").is_some_and(|(scheme, _)| {
+        !scheme.is_empty() && scheme.bytes().all(|c| c.is_ascii_alphanumeric())
+    })
+}
+
+/// Lines of a service that fetches an address, for its timer; what comes half or not at all leaves the old file.
+fn fetching(address: &str) -> String {
+    let address = address.replace("webcal://", "https://");
+    // What a unit file would read otherwise.
+    let address = address.replace('%', "%%").replace('$', "$$");
+    let address = address.replace('\'', "%%27").replace('\\', "%%5C");
+    format!(
+        "Type=oneshot\n\
+         WorkingDirectory=/etc/pipecron\n\
+         ExecStart=curl --fail --silent --show-error --location --output calendar.ics.new '{address}'\n\
+         ExecStart=mv calendar.ics.new calendar.ics\n\
+         ExecStart=pipecron reload"
+    )
+}
+
 /// The path of a calendar file that the file at `of` names.
 fn path_of(of: &str, name: &str) -> String {
     let directory = Path::new(of).parent().unwrap_or_else(|| Path::new(""));
@@ -150,18 +172,16 @@ pub(super) fn named_files(files: &[SourceFile]) -> Vec<String> {
                 values.extend(keys.filter(|pair| pair.key == "ics").map(|pair| pair.value));
             }
         }
+        let mut names = Vec::new();
         for value in values {
             match value.shape() {
-                Shape::Text(text) => {
-                    paths.insert(path_of(&file.path, text));
-                }
-                Shape::List(list) => {
-                    let texts = list.items().filter_map(Value::text);
-                    paths.extend(texts.map(|text| path_of(&file.path, text)));
-                }
+                Shape::Text(text) => names.push(text),
+                Shape::List(list) => names.extend(list.items().filter_map(Value::text)),
                 Shape::Null | Shape::Mapping(_) | Shape::Refused => {}
             }
         }
+        let names = names.into_iter().filter(|name| !is_address(name));
+        paths.extend(names.map(|name| path_of(&file.path, name)));
     }
     // Whatever has another name is refused, and need not be opened.
     paths.retain(|path| is_calendar_file(path));
@@ -505,6 +525,17 @@ fn events(check: &mut Check<'_>, value: Value<'_>, sources: Sources<'_>) -> Vec<
     let mut spans = Vec::new();
     for (name, item) in texts(check, value, "ics", CALENDAR_FILES_MAX) {
         let at = item.at();
+        if is_address(name) {
+            let message = format!(
+                "pipecron does not fetch calendars, and {} is an address",
+                quoted(name)
+            );
+            let help =
+                "name a file here, and let a timer start a service that fetches it and reloads";
+            let finding = Finding::error(Kind::Value, at, message).help(help);
+            check.report(finding.example(fetching(name)));
+            continue;
+        }
         if !is_calendar_file(name) {
             let message = format!("{} is not the name of a calendar file", quoted(name));
             let help = "its name ends in .ics; a relative one is looked for beside this file";

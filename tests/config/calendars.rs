@@ -232,6 +232,16 @@ fn what_is_wrong_with_a_calendar_is_said_with_what_to_write() {
             "a calendar has no key",
             "it is not fetched",
         ),
+        (
+            "{ ics: 'https://example.com/a.ics' }",
+            "pipecron does not fetch calendars, and `https://example.com/a.ics` is an address",
+            "let a timer start a service that fetches it and reloads",
+        ),
+        (
+            "{ ics: [webcal://example.com/feed] }",
+            "does not fetch calendars",
+            "name a file here",
+        ),
         ("{}", "the calendar `cn` lists nothing", "at least one of"),
         (
             "{ weekend: [mon, tue, wed, thu, fri, sat, sun] }",
@@ -436,6 +446,61 @@ fn a_broken_calendar_file_is_shown_at_its_line_and_where_it_is_named() {
     );
     let loaded = check_files(&[("a.yaml", &text), ("cn.ics", ICS), ("other.ics", ICS)]);
     assert!(loaded.problems[0].message.contains("no calendar names it"));
+}
+
+#[test]
+fn how_to_have_a_calendar_fetched_is_shown() {
+    let text = file(
+        "calendars: { cn: { ics: 'webcal://example.com/a%40b/basic.ics' } }\n",
+        "cron: 0 2 * * *\nonly_on: cn",
+    );
+    let source = SourceFile {
+        path: "a.yaml".to_owned(),
+        text: text.clone(),
+    };
+    let named = calendar_files(&[source]);
+    assert_eq!(named, [""; 0], "an address is no file to look for");
+    let loaded = check(&text);
+    insta::assert_snapshot!(render(&loaded.problems, loaded.unlisted, Colour::Never), @r"
+    error: pipecron does not fetch calendars, and `webcal://example.com/a%40b/basic.ics` is an address
+     --> a.yaml:2:25
+      |
+    2 | calendars: { cn: { ics: 'webcal://example.com/a%40b/basic.ics' } }
+      |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: name a file here, and let a timer start a service that fetches it and reloads, such as
+              Type=oneshot
+              WorkingDirectory=/etc/pipecron
+              ExecStart=curl --fail --silent --show-error --location --output calendar.ics.new 'https://example.com/a%%40b/basic.ics'
+              ExecStart=mv calendar.ics.new calendar.ics
+              ExecStart=pipecron reload
+    ");
+}
+
+#[test]
+fn what_is_doubtful_in_a_calendar_file_is_warned_of_at_its_line() {
+    let text = file(
+        "calendars: { cn: { ics: cn.ics } }\n",
+        "cron: 0 2 * * *\nonly_on: cn",
+    );
+    let events = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20270104\nRRULE:FREQ=WEEKLY;UNTIL=20271217T160000Z\n\
+                  END:VEVENT\nEND:VCALENDAR";
+    let loaded = check_files(&[("a.yaml", &text), ("cn.ics", events)]);
+    assert!(loaded.config.is_some());
+    insta::assert_snapshot!(render(&loaded.problems, loaded.unlisted, Colour::Never), @r"
+    warning: this time is in UTC and its event has no zone, so its date is taken as written
+     --> cn.ics:4:1
+      |
+    4 | RRULE:FREQ=WEEKLY;UNTIL=20271217T160000Z
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+     ::: a.yaml:2:25
+      |
+    2 | calendars: { cn: { ics: cn.ics } }
+      |                         ------ the file is named here
+      |
+      = help: let the event have a TZID, or the calendar an X-WR-TIMEZONE; or write this as a date
+    ");
 }
 
 #[test]
