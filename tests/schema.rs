@@ -156,6 +156,11 @@ fn merged(value: Value) -> Value {
         Value::Object(mut object) => {
             let sources = match object.remove("<<") {
                 Some(Value::Array(list)) => list,
+                // No editor takes anything over from what is no mapping.
+                Some(one) if !one.is_object() => {
+                    object.insert("<<".to_owned(), one);
+                    Vec::new()
+                }
                 Some(one) => vec![one],
                 None => Vec::new(),
             };
@@ -274,32 +279,69 @@ fn the_schema_accepts_every_pattern_of_the_dialect_and_refuses_most_others() {
     );
 }
 
-/// What the schema says of one key, the reader says as well, and the other way round.
-#[test]
-fn the_schema_and_the_reader_judge_single_values_alike() {
-    let ids = world::IDS;
-    let account = |keys: &str| format!("accounts: {{ main: {{ region: cn-north-4{keys} }} }}\n");
-    let with = |top: &str, keys: &str| {
-        let cron = if keys.contains("cron") {
-            ""
-        } else {
-            "    cron: 0 2 * * *\n"
-        };
-        format!(
-            "{}{top}schedules:\n  e:\n{ids}{cron}    {keys}\n",
-            account("")
-        )
+/// An id of an entry of these tests.
+const ID: &str = "54f90b75fc1447b1b65e8d3a9f77923d";
+
+/// What only a matrix may give.
+const NO_TEMPLATES: [&str; 18] = [
+    "cron",
+    "timezone",
+    "account",
+    "enabled",
+    "follow",
+    "sub_hook",
+    "allow_subminute",
+    "spread",
+    "deadline",
+    "run_timeout",
+    "catch_up",
+    "catch_up_max",
+    "on_doubt",
+    "overlap",
+    "priority",
+    "on_excluded",
+    "not_before",
+    "not_after",
+];
+
+fn account(keys: &str) -> String {
+    format!("accounts: {{ main: {{ region: cn-north-4{keys} }} }}\n")
+}
+
+/// An entry with these keys, and something above it.
+fn with(top: &str, keys: &str) -> String {
+    let cron = if keys.contains("cron") {
+        ""
+    } else {
+        "    cron: 0 2 * * *\n"
     };
-    let entry = |keys: &str| with("", keys);
-    let top = |top: &str| with(&format!("{top}\n"), "");
-    let source = |keys: &str| {
-        entry(&format!(
-            "sources: [{{ git_type: codehub, git_url: 'https://x.example/a', {keys} }}]"
-        ))
-    };
-    let bare = format!("schedules:\n  e:\n{ids}    cron: 0 2 * * *\n");
-    let mut counts = [0, 0];
-    for (is_good, text) in [
+    let (account, ids) = (account(""), world::IDS);
+    format!("{account}{top}schedules:\n  e:\n{ids}{cron}    {keys}\n")
+}
+
+fn entry(keys: &str) -> String {
+    with("", keys)
+}
+
+fn top(top: &str) -> String {
+    with(&format!("{top}\n"), "")
+}
+
+fn source(keys: &str) -> String {
+    entry(&format!(
+        "sources: [{{ git_type: codehub, git_url: 'https://x.example/a', {keys} }}]"
+    ))
+}
+
+/// An account with these keys, and an entry.
+fn with_account(keys: &str) -> String {
+    let (account, ids) = (account(keys), world::IDS);
+    format!("{account}schedules:\n  e:\n{ids}    cron: 0 2 * * *\n")
+}
+
+/// What is right, and what is wrong, of the keys of an entry.
+fn of_entries() -> Vec<(bool, String)> {
+    vec![
         (true, entry("timezone: UTC")),
         (false, entry("timezone: utc")),
         (false, entry("timezone: europe/berlin")),
@@ -316,8 +358,8 @@ fn the_schema_and_the_reader_judge_single_values_alike() {
         (true, entry("spread: 0s")),
         (false, entry("retry: { initial_backoff: 0s }")),
         (true, entry("retry: { initial_backoff: 1ms }")),
-        (false, account(", settle: 0s") + &bare),
-        (true, account(", settle: 2m") + &bare),
+        (false, with_account(", settle: 0s")),
+        (true, with_account(", settle: 2m")),
         (true, source("branch: main")),
         (false, source("branch: ''")),
         (false, source("tag: ''")),
@@ -348,26 +390,235 @@ fn the_schema_and_the_reader_judge_single_values_alike() {
         (false, top("calendars: { c: { weekend: [samedi] } }")),
         // Absent: what the defaults say holds.
         (true, with("defaults: { cron: 0 3 * * * }\n", "cron: null")),
-    ] {
+    ]
+}
+
+/// Of calendars and freezes.
+fn of_calendars() -> Vec<(bool, String)> {
+    vec![
+        (true, top("calendars: { c: { holidays: 2027-01-01 } }")),
+        (
+            true,
+            top(
+                "calendars: { c: { holidays: [2027-02-05..2027-02-11, 2027-03-01 .. 2027-03-02] } }",
+            ),
+        ),
+        (false, top("calendars: { c: { holidays: [banana] } }")),
+        (false, top("calendars: { c: { holidays: '' } }")),
+        (false, top("calendars: { c: { holidays: [true] } }")),
+        (false, top("calendars: { c: { holidays: [2027-02-30] } }")),
+        (false, top("calendars: { c: { workdays: [20270101] } }")),
+        (
+            false,
+            top("calendars: { c: { workdays: [2027-01-01T00:00:00Z] } }"),
+        ),
+        (
+            true,
+            top("calendars: { c: { patterns: ['* * 24-31 DEC *', '* * L * *', '* * * * 1#2'] } }"),
+        ),
+        (
+            true,
+            top("calendars: { c: { patterns: '0-59 */1 1 1 *' } }"),
+        ),
+        (false, top("calendars: { c: { patterns: [not a cron] } }")),
+        (false, top("calendars: { c: { patterns: '' } }")),
+        (
+            false,
+            top("calendars: { c: { patterns: ['0 2 24 12 *'] } }"),
+        ),
+        (false, top("calendars: { c: { patterns: ['@daily'] } }")),
+        (false, top("calendars: { c: { patterns: ['* * H * *'] } }")),
+        (
+            false,
+            top(&format!(
+                "calendars: {{ c: {{ patterns: [{}] }} }}",
+                "'* * 1 1 *', ".repeat(65)
+            )),
+        ),
+        (false, top("calendars: { c: { ics: x.txt } }")),
+        (
+            false,
+            top("calendars: { c: { ics: 'https://example.com/x.ics' } }"),
+        ),
+        (
+            false,
+            top("calendars: ~\nfreezes: [{ from: 2027-02-31, until: 2027-03-01 }]"),
+        ),
+        (
+            false,
+            top("freezes: [{ from: 2027-02-01, until: 2027-04-31T00:00:00Z }]"),
+        ),
+        (
+            true,
+            top("freezes: [{ from: 2027-02-01, until: 2027-04-30T00:00:00Z }]"),
+        ),
+        (
+            true,
+            top(
+                "freezes: [{ from: 2027-02-01, until: 2027-04-30, except: e }]\ndefaults: { labels: [x] }",
+            ),
+        ),
+        (
+            false,
+            top("freezes: [{ from: 2027-02-01, until: 2027-04-30, labels: '' }]"),
+        ),
+        (
+            false,
+            top(&format!(
+                "freezes: [{{ from: 2027-02-01, until: 2027-04-30, except: [{}] }}]",
+                "e, ".repeat(65)
+            )),
+        ),
+        (
+            true,
+            top(
+                "freezes: [{ from: 2027-02-01, until: 2027-04-30, labels: [true] }]\ndefaults: { labels: ['true'] }",
+            ),
+        ),
+        (
+            true,
+            top(
+                "freezes: [{ from: 2027-02-01, until: 2027-04-30, except: true }]\ndefaults: { labels: [true] }",
+            ),
+        ),
+    ]
+}
+
+/// Of what may be written in several forms, or be absent.
+fn of_forms() -> Vec<(bool, String)> {
+    vec![
+        (false, entry("skip_on: ''")),
+        (false, entry("only_on: [' ']")),
+        (
+            true,
+            top("calendars: { c: { weekend: sat } }\ndefaults: { skip_on: [c] }"),
+        ),
+        (
+            false,
+            entry(&format!("cron: [{}]", "0 2 * * *, ".repeat(65))),
+        ),
+        (false, entry("<<: ~")),
+        (
+            true,
+            entry("matrix: { on: [true] }\n    enabled: '{{ matrix.on }}'"),
+        ),
+        (true, top("defaults: { matrix: ~ }")),
+        (true, source("branch: main, event_type: ~")),
+        (true, source("event_type: ~")),
+        (true, source("branch: main, tag: ~")),
+        (false, source("event_type: Manual")),
+        (false, source("branch: main, tag: x")),
+        (
+            true,
+            with_account(", credentials: { ak: AK, sk: { env: SK } }"),
+        ),
+        (true, with_account(", credentials: ~")),
+        (false, with_account(", credentials: { ak: AK, sk: SK }")),
+        (false, with_account(", credentials: {}")),
+        (
+            false,
+            with_account(", credentials: { token: { env: A, file: /b } }"),
+        ),
+        (false, with_account(", credentials: { token: {} }")),
+        (
+            false,
+            with_account(", credentials: { token: { env: A }, profile: b }"),
+        ),
+        (true, entry("retry: ~")),
+        (
+            true,
+            entry("").replacen(ID, "12345678901234567890123456789012", 1),
+        ),
+        (false, entry("").replacen(ID, "5", 1)),
+        (false, entry("").replacen(ID, "'{{ entry.name }}'", 1)),
+        (false, entry("variables: { A: ~ }")),
+        (true, entry("variables: { A: { env: X } }")),
+        (true, entry("variables: [{ name: A, value: 1 }]")),
+        (false, entry("variables: [~]")),
+        (false, entry("variables: x")),
+        (false, entry("sources: [~]")),
+        (true, entry("sources: ~")),
+        (false, top("calendars: { c: ~ }")),
+        (
+            false,
+            top("accounts: { second: ~ }").replacen("accounts: { main", "x-accounts: { main", 1),
+        ),
+    ]
+}
+
+/// What only a matrix may give.
+fn of_templates() -> Vec<(bool, String)> {
+    let template = |key| (false, entry(&format!("{key}: '{{{{ entry.name }}}}'")));
+    NO_TEMPLATES.map(template).to_vec()
+}
+
+/// What the schema says of one key, the reader says as well, and the other way round.
+#[test]
+fn the_schema_and_the_reader_judge_single_values_alike() {
+    let (mut counts, mut others) = ([0, 0], Vec::new());
+    let cases = [of_entries(), of_calendars(), of_forms(), of_templates()];
+    for (is_good, text) in cases.into_iter().flatten() {
         let (schema, reader) = (wrong(&seen(&text).unwrap()), world::check(&text).problems);
         // Of calendars that nobody keeps to only the reader knows.
         let reader: Vec<_> = reader
             .iter()
             .filter(|problem| problem.kind != Kind::Idle)
             .collect();
-        assert_eq!(
-            schema.is_empty(),
-            is_good,
-            "{schema:?} of the schema\n{text}"
-        );
-        assert_eq!(
-            reader.is_empty(),
-            is_good,
-            "{reader:#?} of the reader\n{text}"
-        );
+        if schema.is_empty() != is_good {
+            others.push(format!("{schema:?} of the schema\n{text}"));
+        }
+        if reader.is_empty() != is_good {
+            others.push(format!("{reader:#?} of the reader\n{text}"));
+        }
         counts[usize::from(is_good)] += 1;
     }
+    assert!(others.is_empty(), "{}", others.join("\n"));
     assert!(counts.iter().all(|count| *count > 10), "{counts:?}");
+}
+
+/// What an editor says: which types, words or forms are expected, and never only that nothing fits.
+#[test]
+fn a_mistake_is_told_by_what_is_expected() {
+    let entry = |keys: &str| format!("schedules: {{ e: {{ {keys} }} }}");
+    let account = |keys: &str| format!("accounts: {{ a: {{ region: cn-north-4, {keys} }} }}");
+    let mut told = String::new();
+    for text in [
+        entry("cron: 5"),
+        entry("enabled: 'yes'"),
+        entry("overlap: forbid"),
+        entry("retry: { jitter: some }"),
+        entry("retry: 3"),
+        entry("variables: [{ name: A }]"),
+        entry("variables: x"),
+        entry("variables: { A: { envi: X } }"),
+        entry("sources: [{ git_url: 'https://x.example/a' }]"),
+        entry(
+            "sources: [{ git_type: codehub, git_url: 'https://x.example/a', branch: a, tag: b }]",
+        ),
+        entry(
+            "sources: [{ type: code, params: { git_type: codehub, git_url: 'https://x.example/a', build_params: { build_type: tag } } }]",
+        ),
+        entry("skip_on: { a: b }"),
+        entry("catch_up_max: many"),
+        entry("catch_up_max: 0"),
+        account("credentials: secret"),
+        account("credentials: { ak: AK }"),
+        account("credentials: { ak: AK, sk: SK }"),
+        account("credentials: { token: { env: A }, profile: b }"),
+        account("credentials: { token: {} }"),
+        account("max_running: x"),
+        "accounts: { a: { region: cn-north-44 } }".to_owned(),
+        "accounts: { a: ~ }".to_owned(),
+        "defaults: 5".to_owned(),
+        "calendars: { c: { weekend: 6, holidays: [5] } }".to_owned(),
+        "freezes: { from: 2027-01-01 }".to_owned(),
+    ] {
+        let messages = wrong(&seen(&text).unwrap()).join("\n  ");
+        assert!(!messages.is_empty(), "{text}");
+        assert!(!messages.contains("under any of"), "{text}: {messages}");
+        told += &format!("{text}\n  {messages}\n");
+    }
+    insta::assert_snapshot!("told-by-what-is-expected", told);
 }
 
 #[test]

@@ -22,9 +22,11 @@ use crate::domain::zone::Zone;
 use crate::domain::{AccountName, Entry, EntryName};
 
 /// A list of days has at most so many texts.
-const DAYS_MAX: usize = 10_000;
-const PATTERNS_MAX: usize = 64;
-const CALENDAR_FILES_MAX: usize = 16;
+pub(super) const DAYS_MAX: usize = 10_000;
+pub(super) const PATTERNS_MAX: usize = 64;
+pub(super) const CALENDAR_FILES_MAX: usize = 16;
+/// A list of words has at most so many.
+pub(super) const WORDS_MAX: usize = 64;
 const FREEZES_MAX: usize = 1_000;
 /// So long ahead a calendar that has run out is still no surprise.
 const YEAR: TimeDelta = TimeDelta::days(365);
@@ -418,7 +420,7 @@ pub(super) fn words<'t>(
     key: &str,
 ) -> Option<Vec<(&'t str, At)>> {
     let before = check.findings.errors();
-    let texts = texts(check, value, key, 64);
+    let texts = texts(check, value, key, WORDS_MAX);
     for (text, item) in &texts {
         if text.trim().is_empty() {
             let message = format!("`{key}` has an empty text");

@@ -39,6 +39,7 @@ mod request;
 mod resolve;
 mod same;
 mod schema;
+mod shape;
 mod shared;
 mod stand_in;
 mod syntax;

@@ -4,8 +4,10 @@
 //! schema alone. That they have the keys that the reader has, and its defaults, words and limits, is held in two ways: words,
 //! limits and defaults come from the reader's own constants, and `tests/schema.rs` compares keys both ways.
 //!
-//! It is draft-07, which every editor's YAML support knows. Whatever it accepts, the reader may still refuse: a schema
-//! knows nothing of other files, of clocks, or of what several keys mean together.
+//! It is draft-07, which every editor's YAML support knows, and `patternErrorMessage`, which some know beside it and the others
+//! overlook: what a regular expression wants, in words. How it is made to say what is expected, [`shape`] tells. Whatever it
+//! accepts, the reader may still refuse: a schema knows nothing of other files, of clocks, or of what several keys mean
+//! together.
 
 #![expect(dead_code, reason = "only the schema of these types is used")]
 
@@ -16,14 +18,36 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use super::shape::{self, first_of, has_any, needs};
 use super::text::show_duration;
 use super::{account, calendars, credentials, entry, regions, request, resolve};
 use crate::domain::request::{DESCRIPTION_CHARS_MAX, VARIABLE_VALUE_CHARS_MAX};
 use crate::domain::schedule::PATTERNS_MAX;
 use crate::domain::{Policy, Retry};
 
-/// A text that is made from something.
-const TEMPLATE: &str = r"\{\{";
+/// What the reader has to know when it reads an entry; only a matrix can give it.
+const NEVER_A_TEMPLATE: [&str; 20] = [
+    "cron",
+    "timezone",
+    "account",
+    "project_id",
+    "pipeline_id",
+    "enabled",
+    "follow",
+    "sub_hook",
+    "allow_subminute",
+    "spread",
+    "deadline",
+    "run_timeout",
+    "catch_up",
+    "catch_up_max",
+    "on_doubt",
+    "overlap",
+    "priority",
+    "on_excluded",
+    "not_before",
+    "not_after",
+];
 
 /// The schema. `zone_names` are the time zones that are known.
 pub fn schema(zone_names: &[String]) -> Value {
@@ -36,51 +60,20 @@ pub fn schema(zone_names: &[String]) -> Value {
     {
         zone["enum"] = json!(zone_names);
     }
-    for (name, definition) in schema["definitions"].as_object_mut().into_iter().flatten() {
-        if !["Account", "Credentials", "Secret", "Calendar", "Freeze"].contains(&name.as_str()) {
-            let_templates_stand(definition);
-        }
+    // `<<` takes over something or is not there: nothing is no mapping.
+    let definitions = schema["definitions"].as_object_mut().into_iter().flatten();
+    for properties in definitions.filter_map(|(_, definition)| definition.get_mut("properties")) {
+        properties["<<"]["type"] = json!(["object", "array"]);
+    }
+    schema["properties"]["<<"]["type"] = json!(["object", "array"]);
+    const PLAIN: [&str; 5] = ["Account", "Credentials", "Secret", "Calendar", "Freeze"];
+    shape::shape(&mut schema, |name| !PLAIN.contains(&name));
+    let entry = &mut schema["properties"]["schedules"]["additionalProperties"];
+    let rule = shape::no_templates_without_a_matrix(NEVER_A_TEMPLATE);
+    if let (Some(entry), Value::Object(rule)) = (entry.as_object_mut(), rule) {
+        entry.extend(rule);
     }
     schema
-}
-
-/// Any value of an entry may come from its matrix, and some from a template: what it is then, only the reader can say.
-fn let_templates_stand(schema: &mut Value) {
-    let Value::Object(keys) = schema else {
-        if let Value::Array(schemas) = schema {
-            schemas.iter_mut().for_each(let_templates_stand);
-        }
-        return;
-    };
-    let is_leaf = match keys.get("type") {
-        Some(Value::String(kind)) => !["object", "array", "null"].contains(&kind.as_str()),
-        Some(Value::Array(kinds)) => !kinds.iter().any(|kind| kind == "object" || kind == "array"),
-        Some(_) | None => false,
-    };
-    if !is_leaf {
-        for (key, inner) in keys.iter_mut() {
-            match key.as_str() {
-                "properties" => {
-                    let properties = inner.as_object_mut().into_iter().flatten();
-                    properties.for_each(|(_, property)| let_templates_stand(property));
-                }
-                "items" | "anyOf" | "additionalProperties" => let_templates_stand(inner),
-                _ => {}
-            }
-        }
-        return;
-    }
-    // What an editor shows stays outside.
-    const SHOWN: [&str; 4] = ["description", "title", "default", "examples"];
-    let (shown, rules): (
-        serde_json::Map<String, Value>,
-        serde_json::Map<String, Value>,
-    ) = std::mem::take(keys)
-        .into_iter()
-        .partition(|(key, _)| SHOWN.contains(&key.as_str()));
-    *keys = shown;
-    let template = json!({ "type": "string", "pattern": TEMPLATE });
-    keys.insert("anyOf".to_owned(), json!([rules, template]));
 }
 
 /// A configuration of pipecron: when to start which CodeArts pipeline. All files given to `--config` make one configuration,
@@ -112,18 +105,19 @@ struct File {
 /// Which days are days off: those of the weekend, holidays, events and days of the patterns, but not `workdays`. A date is
 /// that of the zone of the entry which asks.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, extend("anyOf" = one_of(&["weekend", "holidays", "workdays", "ics", "patterns"])))]
+#[schemars(deny_unknown_fields, extend("anyOf" = any_of(&["weekend", "holidays", "workdays", "ics", "patterns"])))]
 struct Calendar {
     /// The days of the week that are off, such as `[sat, sun]`.
     weekend: Option<Weekend>,
-    /// Dates that are off, and ranges of them: `2027-01-01`, `2027-02-05..2027-02-11`.
-    holidays: Option<Texts>,
+    /// Dates that are off, and ranges of them with both ends: `2027-01-01`, `2027-02-05..2027-02-11`.
+    holidays: Option<Days>,
     /// Dates that are worked on whatever else is said: China's shifted working days.
-    workdays: Option<Texts>,
-    /// An iCalendar file, or several; the days of its events are off. Its path begins where this file is.
-    ics: Option<Texts>,
-    /// Days that are off, as cron patterns: `* * 24-31 DEC *`.
-    patterns: Option<Texts>,
+    workdays: Option<Days>,
+    /// An iCalendar file, or several; the days of its events are off. Its path begins where this file is. It is read
+    /// again on a reload, and not fetched.
+    ics: Option<CalendarFiles>,
+    /// Days that are off, as cron patterns that name whole days: `* * 24-31 DEC *`.
+    patterns: Option<DayPatterns>,
     #[schemars(rename = "<<")]
     merge: Option<Merge>,
 }
@@ -137,9 +131,9 @@ struct Freeze {
     /// Its last day, which is included, or its last instant.
     until: Option<Bound>,
     /// It holds for entries with one of these labels. Default: for all.
-    labels: Option<Texts>,
+    labels: Option<Words>,
     /// Entries, or labels of entries, for which it does not hold. Default: none.
-    except: Option<Texts>,
+    except: Option<Words>,
     /// Why, for the history.
     reason: Option<SomeText>,
     #[schemars(rename = "<<")]
@@ -148,7 +142,7 @@ struct Freeze {
 
 /// Where the service is, who we are there, and how we get there.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, extend("anyOf" = one_of(&["region", "endpoint"]), "if" = no_endpoint(), "then" = known_region()))]
+#[schemars(deny_unknown_fields, extend("allOf" = [account_form()]))]
 struct Account {
     /// Where the service is, such as `cn-north-4`; its addresses follow from it. Needed, unless `endpoint` is given.
     #[schemars(extend("examples" = regions::names().collect::<Vec<_>>()))]
@@ -204,7 +198,7 @@ struct Account {
 
 /// Who we are to the service. A secret is never plain text: it is read from the environment, a file or the service manager.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, extend("oneOf" = credential_forms()))]
+#[schemars(deny_unknown_fields, extend("allOf" = [credential_forms()]))]
 struct Credentials {
     /// The access key's id; no secret.
     ak: Option<TextOrSecret>,
@@ -239,7 +233,7 @@ struct Credentials {
 
 /// Where a secret is kept. It is read again on a reload, and when the service refuses it.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, extend("oneOf" = one_of(&["env", "file", "credential"])))]
+#[schemars(deny_unknown_fields, extend("allOf" = [secret_forms()]))]
 struct Secret {
     /// The name of an environment variable, without `$`.
     #[schemars(extend("pattern" = "^[A-Za-z_][A-Za-z0-9_]*$"))]
@@ -259,8 +253,10 @@ struct Secret {
 struct Entry {
     /// When it is due: a pattern or a list of them.
     ///
-    /// Five fields: minute, hour, day-of-month, month, day-of-week; or six with the second first. `@daily` and kin,
-    /// `@manually` for by hand alone. Quote what begins with `*` or `@`.
+    /// Five fields: minute, hour, day-of-month, month, day-of-week; or six with the second first. `H` in a field is a value fixed
+    /// by the entry's name, so that not all start at once: `H 2 * * *`, `H(0-29)`, `H/15`. `L` is the last day of the
+    /// month, `15W` the weekday nearest to the 15th, `1#2` the second Monday. `@daily` and kin, `@manually` for by hand
+    /// alone. Quote what begins with `*` or `@`.
     cron: Option<Cron>,
     /// The IANA name of the zone the patterns are meant in, never that of the machine.
     #[schemars(extend("default" = "UTC"))]
@@ -353,11 +349,11 @@ struct Entry {
     /// Calendars: it is due only on days that are working days of each of them.
     ///
     /// Default: none.
-    only_on: Option<Texts>,
+    only_on: Option<Words>,
     /// Calendars: it is not due on days off of any of them.
     ///
     /// Default: none.
-    skip_on: Option<Texts>,
+    skip_on: Option<Words>,
     /// What becomes of a tick on another day: it is skipped, or moves to the next or the previous working day.
     ///
     /// Default: skip.
@@ -398,7 +394,7 @@ struct RetryKeys {
 
 /// A repository and what to build of it: `{ git_type, git_url, branch }`, or in the API's form `{ type: code, params: {...} }`.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, extend("oneOf" = source_forms()))]
+#[schemars(deny_unknown_fields, extend("allOf" = [source_forms()]))]
 struct Source {
     /// What it is, in the API's form.
     r#type: Option<SourceType>,
@@ -482,7 +478,7 @@ struct Params {
 
 /// What to build: `{ build_type: branch, target_branch: NAME }` or `{ build_type: tag, tag: NAME }`.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, extend("oneOf" = build_forms()))]
+#[schemars(deny_unknown_fields, extend("allOf" = build_forms()))]
 struct BuildParams {
     /// Of what kind the ref is.
     build_type: Option<BuildType>,
@@ -523,7 +519,7 @@ macro_rules! values {
 
             fn inline_schema() -> bool {
                 // What is large stands once.
-                matches!(stringify!($name), name if !["Timezone", "Variables", "Cron"].contains(&name))
+                stringify!($name) != "Timezone"
             }
 
             fn json_schema(generator: &mut SchemaGenerator) -> Schema {
@@ -540,47 +536,89 @@ values! {
     /// The same, with more in it than blanks.
     SomeText: |_| json_schema!({ "type": ["string", "number", "boolean"], "pattern": r"\S" });
     Flag: |_| json_schema!({ "type": "boolean" });
-    Count: |_| json_schema!({ "type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+$" });
+    Count: |_| json_schema!({
+        "type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+$", "patternErrorMessage": "a whole number",
+    });
     Priority: |_| {
         let most = entry::PRIORITY_MAX;
-        json_schema!({ "type": ["integer", "string"], "minimum": -most, "maximum": most, "pattern": "^[-+]?[0-9]+$" })
+        json_schema!({ "type": ["integer", "string"], "minimum": -most, "maximum": most, "pattern": "^[-+]?[0-9]+$", "patternErrorMessage": "a whole number" })
     };
     Factor: |_| json_schema!({
-        "type": ["number", "string"], "minimum": 1, "maximum": 100, "pattern": r"^[0-9.]+$",
+        "type": ["number", "string"], "minimum": 1, "maximum": 100, "pattern": r"^[0-9.]+$", "patternErrorMessage": "a number",
     });
-    Duration: |_| duration(".");
+    Duration: |_| duration(".", "a duration");
     /// More than nothing.
-    SomeDuration: |_| duration(".*[1-9]");
+    SomeDuration: |_| duration(".*[1-9]", "a duration of more than nothing");
     /// A second or more.
-    Seconds: |_| duration(".*([1-9][0-9]*([dhs]|m(?!s))|[1-9][0-9]{3,}ms)");
+    Seconds: |_| duration(".*([1-9][0-9]*([dhs]|m(?!s))|[1-9][0-9]{3,}ms)", "a duration of a second or more");
     Bound: |_| json_schema!({
         "type": "string",
-        "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[-+][0-9]{2}:[0-9]{2}))?$",
+        "pattern": format!("^{}([Tt ][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}([.][0-9]+)?([Zz]|[-+][0-9]{{2}}:[0-9]{{2}}))?$", day()),
+        "patternErrorMessage": "a day such as 2026-12-01, or an instant such as 2026-12-01T08:00:00+08:00",
         "examples": ["2026-12-01", "2026-12-01T08:00:00+08:00"],
     });
-    Id: |_| json_schema!({ "type": ["string", "number"], "pattern": "^[A-Za-z0-9]{32}$" });
+    // 32 digits without quotes are a number to an editor, and its size is all that is left of them.
+    Id: |_| json_schema!({
+        "type": ["string", "number"], "pattern": "^[A-Za-z0-9]{32}$", "minimum": 1e25,
+        "patternErrorMessage": "32 letters and digits",
+    });
     Name: |_| json_schema!({
         "type": ["string", "number", "boolean"], "pattern": "^[A-Za-z0-9_]+$", "maxLength": request::NAME_CHARS_MAX,
+        "patternErrorMessage": "letters, digits and _",
     });
     Label: |_| json_schema!({
         "type": ["string", "number", "boolean"], "pattern": r"^[^\s,]+$", "maxLength": entry::LABEL_CHARS_MAX,
+        "patternErrorMessage": "a word without blanks and commas",
     });
-    Address: |_| json_schema!({ "type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^/@?#]+[^@?#]*$" });
-    HttpsUrl: |_| json_schema!({ "type": "string", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]://[^\s/]+" });
-    Proxy: |_| json_schema!({ "type": "string", "pattern": "^(none|[Hh][Tt][Tt][Pp][Ss]?://[^/@?#]+/?)$" });
+    Address: |_| json_schema!({ "type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^/@?#]+[^@?#]*$",
+        "patternErrorMessage": "an address such as https://host.example.com" });
+    HttpsUrl: |_| json_schema!({ "type": "string", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]://[^\s/]+", "patternErrorMessage": "an https:// address" });
+    Proxy: |_| json_schema!({ "type": "string", "pattern": "^(none|[Hh][Tt][Tt][Pp][Ss]?://[^/@?#]+/?)$",
+        "patternErrorMessage": "a proxy such as http://proxy.example.com:3128, or none" });
     Timezone: |_| json_schema!({ "type": "string" });
     CatchUp: |_| words(entry::CATCH_UPS.iter().map(|(word, _)| *word));
     OnDoubt: |_| words(entry::ON_DOUBTS.iter().map(|(word, _)| *word));
     OnExcluded: |_| words(entry::ON_EXCLUDEDS.iter().map(|(word, _)| *word));
-    Texts: |_| {
-        let text = json!({ "type": ["string", "number"] });
-        json_schema!({ "anyOf": [text, { "type": "array", "items": text }] })
+    Words: |_| one_or_list(json!({ "type": ["string", "number", "boolean"], "pattern": r"\S" }), calendars::WORDS_MAX);
+    Days: |_| {
+        let day = day();
+        let days = json!({
+            "type": "string",
+            "pattern": format!(r"^{day}(\s*\.\.\s*{day})?$"),
+            "patternErrorMessage": "a day such as 2027-05-01, or the first and the last, such as 2027-02-05..2027-02-11",
+            "examples": ["2027-05-01", "2027-02-05..2027-02-11"],
+        });
+        one_or_list(days, calendars::DAYS_MAX)
+    };
+    CalendarFiles: |_| {
+        let file = json!({
+            "type": "string",
+            "pattern": r"^(?![A-Za-z0-9]+://).*[.][iI][cC][sS]$",
+            "patternErrorMessage": "the path of a file that ends in .ics; addresses are not fetched",
+        });
+        one_or_list(file, calendars::CALENDAR_FILES_MAX)
+    };
+    DayPatterns: |_| {
+        let pattern = json!({
+            "type": "string",
+            "pattern": day_pattern(),
+            "patternErrorMessage": "a cron pattern of whole days, such as * * 24-31 DEC *",
+        });
+        let mut schema = one_or_list(pattern, calendars::PATTERNS_MAX);
+        schema.insert("examples".to_owned(), json!(["* * 24-31 DEC *", "* * L * *"]));
+        schema
     };
     Weekend: |_| {
         let days = calendars::WEEKDAYS.iter().flat_map(|(short, long)| [any_case(short), any_case(long)]);
         let pattern = format!("^({})$", days.collect::<Vec<_>>().join("|"));
-        let day = json!({ "type": "string", "pattern": pattern });
-        json_schema!({ "anyOf": [day, { "type": "array", "items": day, "maxItems": 7 }], "examples": [["sat", "sun"]] })
+        let day = json!({
+            "type": "string",
+            "pattern": pattern,
+            "patternErrorMessage": "one of sun, mon, tue, wed, thu, fri and sat",
+        });
+        let mut schema = one_or_list(day, 7);
+        schema.insert("examples".to_owned(), json!([["sat", "sun"]]));
+        schema
     };
     Matrix: |_| {
         let values = json!({ "type": "array", "minItems": 1, "items": { "type": ["string", "number", "boolean", "object"] } });
@@ -602,27 +640,33 @@ values! {
     BuildType: |_| words(request::BUILD_TYPES);
     EventType: |_| words(request::EVENT_TYPES);
     Cron: |_| {
-        let pattern = json!({ "type": "string", "pattern": cron_pattern() });
-        json_schema!({
-            "anyOf": [pattern, { "type": "array", "items": pattern, "minItems": 1, "maxItems": PATTERNS_MAX }],
-            "examples": ["0 2 * * *", "30 2 * * 1-5", "@daily", "0 2 L * *", "@manually"],
-        })
+        let pattern = json!({
+            "type": "string",
+            "pattern": cron_pattern(),
+            "patternErrorMessage": "a cron pattern: minute, hour, day-of-month, month, day-of-week, such as 0 2 * * 1-5; or @daily",
+        });
+        let mut schema = one_or_list(pattern, PATTERNS_MAX);
+        schema.insert("minItems".to_owned(), json!(1));
+        schema.insert(
+            "examples".to_owned(),
+            json!(["0 2 * * *", "H 2 * * 1-5", "H H(0-5) * * *", "@daily", "0 2 L * *", "@manually"]),
+        );
+        schema
     };
-    TextOrSecret: |generator| either(generator, json!({ "type": ["string", "number", "boolean"] }));
-    VariableValue: |generator| either(
-        generator,
-        json!({ "type": ["string", "number", "boolean"], "maxLength": VARIABLE_VALUE_CHARS_MAX }),
-    );
+    TextOrSecret: |generator| or_secret(generator, json!(true));
+    VariableValue: |generator| or_secret(generator, json!({ "maxLength": VARIABLE_VALUE_CHARS_MAX }));
     Variables: |generator| {
         let value = generator.subschema_for::<VariableValue>();
         let item = generator.subschema_for::<Variable>();
-        json_schema!({ "anyOf": [
-            {
-                "type": "object", "additionalProperties": value,
-                "propertyNames": { "pattern": "^([A-Za-z0-9_]+|<<)$", "maxLength": request::NAME_CHARS_MAX },
+        json_schema!({
+            "type": ["object", "array"],
+            "additionalProperties": value,
+            "propertyNames": {
+                "pattern": "^([A-Za-z0-9_]+|<<)$", "maxLength": request::NAME_CHARS_MAX,
+                "patternErrorMessage": "letters, digits and _",
             },
-            { "type": "array", "items": item },
-        ] })
+            "items": item,
+        })
     };
     /// Takes over what a block with an anchor says: `<<: *base`, or a list of such. What stands here itself wins. A JSON
     /// object of the API's documentation pastes in as it is: `<<: { ... }`.
@@ -639,9 +683,10 @@ fn words<'w>(words: impl IntoIterator<Item = &'w str>) -> Schema {
 }
 
 /// A duration in which there is what the expression looks for.
-fn duration(has: &str) -> Schema {
+fn duration(has: &str, what: &str) -> Schema {
     json_schema!({
         "type": "string", "pattern": format!("^(?={has})([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"),
+        "patternErrorMessage": format!("{what}, such as 250ms, 90s, 20m, 1h30m or 2d"),
         "examples": ["250ms", "90s", "20m", "1h30m", "2d"],
     })
 }
@@ -652,47 +697,89 @@ fn no_matrix() -> Value {
 }
 
 /// A plain value, or where a secret one is kept.
-fn either(generator: &mut SchemaGenerator, plain: Value) -> Schema {
+fn or_secret(generator: &mut SchemaGenerator, plain: Value) -> Schema {
     let secret = generator.subschema_for::<Secret>();
-    json_schema!({ "anyOf": [plain, secret] })
+    json_schema!({
+        "type": ["string", "number", "boolean", "object"],
+        "if": { "type": "object" }, "then": secret, "else": plain,
+    })
+}
+
+/// One value, or a list of them.
+fn one_or_list(one: Value, items_max: usize) -> Schema {
+    let Value::Object(mut keys) = one.clone() else {
+        return json_schema!({});
+    };
+    let kinds = keys.remove("type").unwrap_or_default();
+    let mut kinds = kinds.as_array().cloned().unwrap_or_else(|| vec![kinds]);
+    kinds.push(json!("array"));
+    keys.insert("type".to_owned(), Value::Array(kinds));
+    keys.insert("items".to_owned(), one);
+    keys.insert("maxItems".to_owned(), json!(items_max));
+    Schema::from(keys)
+}
+
+/// An expression for a day that there is, in some year.
+fn day() -> &'static str {
+    "[0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|[12][0-9]))"
 }
 
 fn name_pattern() -> Value {
-    json!({ "pattern": r"^([A-Za-z0-9][A-Za-z0-9._-]*|<<|.*\{\{.*)$", "maxLength": 100 })
+    json!({
+        "pattern": r"^([A-Za-z0-9][A-Za-z0-9._-]*|<<|.*\{\{.*)$", "maxLength": 100,
+        "patternErrorMessage": "a name of letters, digits, `.`, `_` and `-` that begins with a letter or digit",
+    })
 }
 
 /// An expression for what a pattern may be, field by field. What several fields say together (February 31, a range that ends
 /// before it begins) is beyond it.
 fn cron_pattern() -> String {
-    let names = |names: &str| -> String {
-        names
-            .split(' ')
-            .map(|name| format!("|{}", any_case(name)))
-            .collect()
+    let hour = "(0*(1?[0-9]|2[0-3]))";
+    let sixty = field(SIXTY, true, "");
+    let days = days_of_a_pattern(true);
+    let nicknames = names("yearly annually monthly weekly daily midnight hourly manually");
+    let nicknames = nicknames.trim_start_matches('|');
+    let hour = field(hour, true, "");
+    format!(r"^\s*(@({nicknames})|({sixty}\s+)?{sixty}\s+{hour}\s+{days})\s*$")
+}
+
+/// The same for one that names whole days, in a calendar.
+fn day_pattern() -> String {
+    let days = days_of_a_pattern(false);
+    format!(r"^\s*((0+|[*])\s+)?([*]|0+-59)(/0*1)?\s+([*]|0+-23)(/0*1)?\s+{days}\s*$")
+}
+
+const SIXTY: &str = "(0*[1-5]?[0-9])";
+
+/// The names, in any letter case, after a bar each.
+fn names(names: &str) -> String {
+    let name = |name| format!("|{}", any_case(name));
+    names.split(' ').map(name).collect()
+}
+
+/// A field of a pattern: its items, and what else may stand there. `H` draws by the name of an entry.
+fn field(value: &str, has_hash: bool, special: &str) -> String {
+    let hash = match has_hash {
+        true => format!(r"|[hH](\({value}-{value}\))?"),
+        false => String::new(),
     };
-    let field = |value: &str, special: &str| {
-        let hashed = format!(r"[hH](\({value}-{value}\))?");
-        let item = format!("(([*]|{value}(-{value})?|{hashed})(/0*[1-9][0-9]*)?{special})");
-        format!("{item}(,{item})*")
-    };
-    let sixty = field("(0*[1-5]?[0-9])", "");
-    let hour = field("(0*(1?[0-9]|2[0-3]))", "");
+    let item = format!("(([*]|{value}(-{value})?{hash})(/0*[1-9][0-9]*)?{special})");
+    format!("{item}(,{item})*")
+}
+
+/// The last three fields.
+fn days_of_a_pattern(has_hash: bool) -> String {
     let day = "(0*([1-9]|[12][0-9]|3[01]))";
-    let day_of_month = field(day, &format!("|[?]|[lL]|[lL][wW]|{day}[wW]"));
+    let day_of_month = field(day, has_hash, &format!("|[?]|[lL]|[lL][wW]|{day}[wW]"));
     let month = format!(
         "(0*([1-9]|1[0-2]){})",
         names("jan feb mar apr may jun jul aug sep oct nov dec")
     );
+    let month = field(&month, has_hash, "");
     let weekday = format!("(0*[0-7]{})", names("sun mon tue wed thu fri sat"));
-    let day_of_week = field(&weekday, &format!("|[?]|{weekday}([lL]|#0*[1-5])"));
-    let month = field(&month, "");
-    let fields = [&sixty, &hour, &day_of_month, &month, &day_of_week].map(String::as_str);
-    let nicknames = names("yearly annually monthly weekly daily midnight hourly manually");
-    let nicknames = nicknames.trim_start_matches('|');
-    format!(
-        r"^\s*(@({nicknames})|({sixty}\s+)?{})\s*$",
-        fields.join(r"\s+")
-    )
+    let special = format!("|[?]|{weekday}([lL]|#0*[1-5])");
+    let day_of_week = field(&weekday, has_hash, &special);
+    [day_of_month, month, day_of_week].join(r"\s+")
 }
 
 /// An expression for a word in any letter case.
@@ -701,54 +788,76 @@ fn any_case(word: &str) -> String {
     word.chars().map(letter).collect()
 }
 
-/// Needs exactly one of the keys.
-fn one_of(keys: &[&str]) -> Value {
-    keys.iter().map(|key| needs(&[key])).collect()
+/// Needs any of the keys.
+fn any_of(keys: &[&str]) -> Value {
+    has_any(keys)["anyOf"].take()
 }
 
-/// Needs all of the keys, and a value of each.
-fn needs(keys: &[&str]) -> Value {
-    let value = |key: &&str| ((*key).to_owned(), json!({ "not": { "type": "null" } }));
-    let values: serde_json::Map<String, Value> = keys.iter().map(value).collect();
-    json!({ "required": keys, "properties": values })
+/// Its region is known, unless it says where the service is.
+fn account_form() -> Value {
+    let known =
+        json!({ "properties": { "region": { "enum": regions::names().collect::<Vec<_>>() } } });
+    let mut needed = needs(&["region"]);
+    needed["properties"]["region"] = known["properties"]["region"].clone();
+    first_of([(needs(&["endpoint"]), json!({}))].into_iter(), needed)
 }
 
-fn no_endpoint() -> Value {
-    json!({ "required": ["region"], "not": { "required": ["endpoint"] } })
+/// Exactly one of them.
+fn secret_forms() -> Value {
+    let nothing = json!({ "type": "null" });
+    let cases = [
+        (
+            needs(&["env"]),
+            json!({ "properties": { "file": nothing, "credential": nothing } }),
+        ),
+        (
+            needs(&["file"]),
+            json!({ "properties": { "credential": nothing } }),
+        ),
+        (needs(&["credential"]), json!({})),
+    ];
+    of_mappings(first_of(cases.into_iter(), needs(&["env"])))
 }
 
-fn known_region() -> Value {
-    json!({ "properties": { "region": { "enum": regions::names().collect::<Vec<_>>() } } })
-}
-
-/// Each form has its own keys, of which the first are needed.
+/// Each form has its own keys, of which the first are needed; any of them says which form is meant.
 fn credential_forms() -> Value {
     let form = |(_, keys, needed): &(&str, &[&str], usize)| {
-        let needed = keys.get(..*needed).unwrap_or_default();
         let possible: Vec<&str> = keys.iter().copied().chain(["<<"]).collect();
-        let mut form = needs(needed);
+        let mut form = needs(keys.get(..*needed).unwrap_or_default());
         form["propertyNames"] = json!({ "enum": possible });
-        form
+        (has_any(keys), form)
     };
-    credentials::FORMS.iter().map(form).collect()
+    let forms = credentials::FORMS.iter().map(form);
+    of_mappings(first_of(forms, json!({ "minProperties": 1 })))
+}
+
+/// What holds of a mapping, and of nothing else.
+fn of_mappings(rules: Value) -> Value {
+    json!({ "if": { "type": "object" }, "then": rules })
 }
 
 fn source_forms() -> Value {
-    let of_the_api =
-        json!({ "required": ["type"], "propertyNames": { "enum": ["type", "params", "<<"] } });
-    json!([
-        of_the_api,
-        {
-            "required": ["git_type", "git_url"],
-            "properties": { "params": false },
-            "not": { "required": ["branch", "tag"] },
-            "if": { "required": ["event_type"] },
-            "then": { "anyOf": [{ "required": ["branch"] }, { "required": ["tag"] }] },
-        },
-    ])
+    let of_the_api = json!({ "propertyNames": { "enum": ["type", "params", "<<"] } });
+    let mut needed = needs(&["git_type", "git_url"]);
+    needed["properties"]["params"] = json!(false);
+    let both = needs(&["branch", "tag"]);
+    let no_tag = json!({ "properties": { "tag": { "type": "null" } } });
+    let no_ref = json!({ "allOf": [needs(&["event_type"]), { "not": needs(&["tag"]) }] });
+    needed["allOf"] = json!([
+        { "if": both, "then": no_tag },
+        { "if": no_ref, "then": needs(&["branch"]) },
+    ]);
+    first_of([(needs(&["type"]), of_the_api)].into_iter(), needed)
 }
 
 fn build_forms() -> Value {
-    let form = |kind: &str, key: &str| json!({ "required": ["build_type", key], "properties": { "build_type": { "const": kind } } });
-    json!([form("branch", "target_branch"), form("tag", "tag")])
+    let of = |kind: &str, key: &str| {
+        let is_it = json!({ "required": ["build_type"], "properties": { "build_type": { "const": kind } } });
+        json!({ "if": is_it, "then": { "required": [key] } })
+    };
+    let rules = json!({
+        "required": ["build_type"],
+        "allOf": [of("branch", "target_branch"), of("tag", "tag")],
+    });
+    json!([of_mappings(rules)])
 }
