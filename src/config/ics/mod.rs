@@ -43,6 +43,8 @@ const ZONES_MAX: usize = 1_000;
 const OCCURRENCES_MAX: usize = 100_000;
 /// An event is no longer than this, in days.
 const DAYS_MAX: i64 = 3_660;
+/// The name of a time zone is no longer than this; every time that names it keeps a copy.
+const TZID_BYTES_MAX: usize = 256;
 /// A summary is shown up to here.
 const SUMMARY_CHARS_MAX: usize = 60;
 
@@ -152,7 +154,12 @@ impl Line {
     ];
     const OF_ZONES: [&str; 5] = ["DTSTART", "TZOFFSETFROM", "TZOFFSETTO", "RRULE", "RDATE"];
 
-    fn new(name: &str, value: &str, line: &IcalLine<'_>, at: Range<usize>) -> Self {
+    fn new(
+        name: &str,
+        value: &str,
+        line: &IcalLine<'_>,
+        at: Range<usize>,
+    ) -> Result<Self, WrongFile> {
         let params = ["TZID", "RANGE"].into_iter().filter_map(|wanted| {
             let mut all = line.params.iter();
             let param = all.find(|param| param.name.get().eq_ignore_ascii_case(wanted))?;
@@ -160,7 +167,7 @@ impl Line {
             let values: Vec<&str> = param.values.iter().map(|value| value.get()).collect();
             Some((wanted, values.join(",").trim_matches('"').to_owned()))
         });
-        Self {
+        let line = Self {
             name: name.to_owned(),
             value: match name {
                 "SUMMARY" => line.value.decode().to_string(),
@@ -168,7 +175,14 @@ impl Line {
             },
             params: params.collect(),
             at,
+        };
+        let zone = line.param("TZID").unwrap_or_default();
+        if zone.len() > TZID_BYTES_MAX {
+            let message = format!("this TZID is longer than {TZID_BYTES_MAX} bytes");
+            let help = "zones have IANA names, such as Asia/Shanghai";
+            return Err(wrong(line.at, message, help));
         }
+        Ok(line)
     }
 
     fn param(&self, name: &str) -> Option<&str> {
@@ -221,15 +235,17 @@ impl Reader {
         match (&mut self.event, &mut self.zone, self.open.len()) {
             // What belongs to an alarm within it lies deeper.
             (Some(event), _, 2) if Line::OF_EVENTS.contains(&name.as_str()) => {
-                event.lines.push(Line::new(&name, value, line, at));
+                event.lines.push(Line::new(&name, value, line, at)?);
             }
             (_, Some(zone), 2) if name == "TZID" => value.clone_into(&mut zone.name),
             (_, Some(zone), 3) if Line::OF_ZONES.contains(&name.as_str()) => {
                 if let Some(observance) = zone.observances.last_mut() {
-                    observance.push(Line::new(&name, value, line, at));
+                    observance.push(Line::new(&name, value, line, at)?);
                 }
             }
-            (None, None, 1) if name == "X-WR-TIMEZONE" => self.own_zone = Some(value.to_owned()),
+            (None, None, 1) if name == "X-WR-TIMEZONE" && value.len() <= TZID_BYTES_MAX => {
+                self.own_zone = Some(value.to_owned());
+            }
             _ => {}
         }
         Ok(())
@@ -608,7 +624,7 @@ fn expand(events: Vec<Lines>, mut clocks: Clocks<'_>) -> Result<Events, WrongFil
         let clock = lines.uid().and_then(|uid| series.get(uid));
         let event = lines.event(clock.filter(|_| is_changed), &mut clocks)?;
         found.timed += usize::from(lines.start()?.clock != Clock::Day);
-        let room = OCCURRENCES_MAX - found.spans.len();
+        let (room, own_label) = (OCCURRENCES_MAX - found.spans.len(), lines.label());
         for (first, more) in event.days(&lines.at, room, &mut clocks.walk)? {
             if changed.is_some_and(|of| of.instances.contains(&first)) {
                 continue;
@@ -621,7 +637,7 @@ fn expand(events: Vec<Lines>, mut clocks: Clocks<'_>) -> Result<Events, WrongFil
                     (first, *more, label.clone())
                 }
                 None if is_no_day_off => continue,
-                None => (first, more, lines.label()),
+                None => (first, more, own_label.clone()),
             };
             let last = first.checked_add_signed(TimeDelta::days(more));
             found.spans.push(Span {

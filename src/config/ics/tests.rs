@@ -65,6 +65,22 @@ fn rules_that_nothing_fits_do_not_hold_up_whoever_reads_them() {
 }
 
 #[test]
+fn long_names_and_summaries_do_not_hold_up_whoever_reads_them() {
+    let daily = |more: &str| {
+        let event = format!("DTSTART:20270101\nRRULE:FREQ=DAILY\nSUMMARY:{more}");
+        format!("BEGIN:VEVENT\n{event}\nEND:VEVENT\n").repeat(2)
+    };
+    let found = events(&daily(&"very long ".repeat(150_000)));
+    assert!(found.spans.len() > 7_000 && found.spans[0].label.len() == 60);
+    let zone = "/a".repeat(200_000);
+    let text = file(&format!(
+        "BEGIN:VEVENT\nDTSTART;TZID={zone}:20270101T000000\nEND:VEVENT"
+    ));
+    let wrong = read(&text, today(), ZONES).unwrap_err();
+    assert_eq!(wrong.message, "this TZID is longer than 256 bytes");
+}
+
+#[test]
 fn an_event_names_its_days() {
     for (lines, expected) in [
         ("DTSTART;VALUE=DATE:20270501", vec!["2027-05-01"]),
