@@ -393,9 +393,17 @@ enum Plain {
     Anywhere,
 }
 
+/// Never shows an address with a user in it: also what is no address may be a user and a password.
+fn hide_user(check: &mut Check<'_>, value: Value<'_>, text: &str) {
+    if text.contains('@') {
+        check.findings.hide(value.at());
+    }
+}
+
 /// The base address of a service, without a slash at its end.
 fn endpoint(check: &mut Check<'_>, value: Value<'_>, key: &str, plain: Plain) -> Option<String> {
     let text = check.some_text(value, key)?;
+    hide_user(check, value, text);
     let mut refuse = |message: String, help: &str| {
         check.report(Finding::error(Kind::Value, value.at(), message).help(help));
         None
@@ -413,7 +421,6 @@ fn endpoint(check: &mut Check<'_>, value: Value<'_>, key: &str, plain: Plain) ->
         }
     };
     if address.user.is_some() {
-        check.findings.hide(value.at());
         let message = format!("`{key}` has a user or password in it");
         check.report(
             Finding::error(Kind::Secret, value.at(), message)
@@ -440,12 +447,12 @@ fn endpoint(check: &mut Check<'_>, value: Value<'_>, key: &str, plain: Plain) ->
 
 fn proxy(check: &mut Check<'_>, value: Value<'_>) -> Option<String> {
     let text = check.some_text(value, "proxy")?;
+    hide_user(check, value, text);
     if text == NO_PROXY {
         return Some(text.to_owned());
     }
     match text::address(text) {
         Ok(address) if address.user.is_some() => {
-            check.findings.hide(value.at());
             let message = "`proxy` has a user or password in it, and no secret stands in the file";
             let help = "leave `proxy` out, and set HTTPS_PROXY in the environment of the service";
             check.report(Finding::error(Kind::Secret, value.at(), message).help(help));
@@ -459,10 +466,6 @@ fn proxy(check: &mut Check<'_>, value: Value<'_>) -> Option<String> {
         }
         Ok(_) => Some(text.trim_end_matches('/').to_owned()),
         Err(why) => {
-            // What is no address may be a user and a password all the same.
-            if text.contains('@') {
-                check.findings.hide(value.at());
-            }
             let message = format!("`proxy` is no address: {why}");
             let help = "write an address such as http://proxy.example.com:3128";
             check.report(Finding::error(Kind::Value, value.at(), message).help(help));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::SourceFile;
-use super::hidden::Hidden;
+use super::hidden::{Hidden, MASK, masked};
 use super::problem::{At, Place};
 
 /// So many characters of a line are shown at most.
@@ -18,8 +18,6 @@ const BEFORE_CHARS: usize = 60;
 const WHOLE_UNTIL_COLUMN: usize = 400;
 /// So many characters of a piece of text stand in a message.
 const QUOTED_CHARS_MAX: usize = 60;
-/// What stands where a secret was.
-const MASK: &str = "***";
 /// Line, column and text of each stretch.
 pub(super) fn places(files: &[SourceFile], ats: &[At], hidden: &Hidden) -> BTreeMap<At, Place> {
     let ats: BTreeSet<At> = ats.iter().copied().collect();
@@ -206,8 +204,9 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// A piece of the files as it stands in a message: in backticks, clipped.
+/// A piece of the files as it stands in a message: in backticks, clipped, and without what looks like a secret.
 pub(super) fn quoted(text: &str) -> String {
+    let text = masked(text);
     let mut clipped: String = text.chars().take(QUOTED_CHARS_MAX).collect();
     if clipped.len() < text.len() {
         clipped.push_str("...");

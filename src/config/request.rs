@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::check::{Check, KeySet};
 use super::excerpt::quoted;
-use super::hidden::without_passwords;
+use super::hidden::{user_and_password, without_password};
 use super::problem::{At, Finding, Kind};
 use super::template;
 use super::text::{self, Wrong};
@@ -445,13 +445,16 @@ fn git_url<'t>(check: &mut Check<'_>, value: Value<'t>) -> Option<&'t str> {
         }
         Err(why) => why,
     };
+    if user_and_password(text).is_some() {
+        check.findings.hide(value.at());
+    }
     let help = match text::https(text) {
         Some(address) => format!("did you mean `{address}`?"),
         None => help.to_owned(),
     };
     let message = format!(
         "`git_url` must be an https:// address, and {} is not: {why}",
-        quoted(&without_passwords(text))
+        quoted(&without_password(text))
     );
     check.report(Finding::error(Kind::Value, value.at(), message).help(help));
     None

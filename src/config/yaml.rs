@@ -410,7 +410,7 @@ impl<'s, 'f> Builder<'s, 'f> {
     fn secrets(&self, value: Value<'_>) -> Vec<At> {
         let at = |value: Value<'_>, secret: &dyn Fn(&str) -> bool| {
             let text = value.text()?;
-            secret(text).then(|| value.at())
+            (secret(text) && !hidden::is_flag(text)).then(|| value.at())
         };
         let Shape::Mapping(mapping) = value.shape() else {
             return value
@@ -432,11 +432,22 @@ impl<'s, 'f> Builder<'s, 'f> {
     fn check_keys(&mut self, mapping: u32) {
         let mut known = Keys::default();
         let mut is_template = false;
+        let is_secret_item = self.tree.keys(mapping).any(|key| {
+            let value = self.tree.value(self.tree.node(key).after).text();
+            (self.tree.text(key).zip(value))
+                .is_some_and(|(key, value)| hidden::is_secret_pair(key, value))
+        });
         for key in self.tree.keys(mapping) {
             let node = self.tree.node(key);
             let at = self.tree.at(node);
             let refused = matches!(node.kind, NodeKind::Refused);
-            if refused || self.tree.text(key).is_some_and(hidden::is_secret_key) {
+            let is_secret = |key: &str| {
+                let is_text = || self.tree.value(node.after).text().is_some();
+                hidden::is_secret_key(key)
+                    || ((hidden::is_secret_name(key) || (is_secret_item && key == "value"))
+                        && is_text())
+            };
+            if refused || self.tree.text(key).is_some_and(is_secret) {
                 // It is not shown; and nobody knows what a refused key meant.
                 let secrets = self.secrets(self.tree.value(node.after));
                 secrets.into_iter().for_each(|at| self.findings.hide(at));

@@ -646,6 +646,11 @@ fn a_password_in_an_address_is_shown_nowhere_however_wrong_the_address_is() {
         "https://oauth2:hun#hunter2@git.example.com/a.git",
         "http://oauth2:hun?hunter2@git.example.com/a.git",
         "ftp://oauth2:hunter2@git.example.com",
+        "oauth2:hunter2@git.example.com",
+        "//oauth2:hunter2@git.example.com/a.git",
+        "oauth2:my hunter2@git.example.com/a.git",
+        "https://oauth2:my hunter2@git.example.com/a.git",
+        "http://hunter2@git.example.com/a.git",
     ] {
         let git = format!(
             "{ACCOUNT}schedules:\n  e:\n{IDS}    cron: '@daily'\n    sources:\n      - {{ git_type: codehub, git_url: '{address}', branch: main }}\n"
