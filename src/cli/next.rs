@@ -14,7 +14,7 @@ use super::moment::{self, Meant, Moment, Towards, fixed_moment, local, moment, w
 use super::{Common, form, load, stderr, stdout};
 use crate::config::{self, shown};
 use crate::domain::cron::{ClockNote, PatternError, PatternErrorKind, has_hash};
-use crate::domain::plan::{Occasion, previous_tick, request_for, spread_offset};
+use crate::domain::plan::{DueSpan, Occasion, due_span, previous_tick, request_for, spread_offset};
 use crate::domain::schedule::{Count, Exclusion, Schedule, ScheduleError};
 use crate::domain::template::rendered;
 use crate::domain::zone::Zone;
@@ -43,7 +43,7 @@ pub(super) struct Options {
     /// The IANA time zone of --cron, and of days and times in --at and --until; an entry has its own zone [default: UTC]
     #[arg(long, value_name = "TZ", allow_hyphen_values = true)]
     timezone: Option<String>,
-    /// Ticks strictly later than this: an instant (2026-11-24T18:00:00Z), a day (2026-11-24: its start) or a date and time
+    /// Ticks that start strictly later than this: an instant (2026-11-24T18:00:00Z), a day (2026-11-24: its start) or a date and time
     /// (2026-11-24T18:00), in UTC or --timezone [default: now]
     #[arg(long, value_name = "T", value_parser = fixed_moment, allow_hyphen_values = true)]
     at: Option<Moment>,
@@ -321,7 +321,7 @@ fn of_entries(common: &Common, stretch: Stretch, options: &Options) -> anyhow::R
     out.flush()?;
     for entry in &entries {
         let cut = printed.get(&entry.name).zip(entry.schedule.as_ref());
-        let until = end_of(entry, stretch);
+        let DueSpan { until, .. } = due_span(entry, stretch.at, stretch.until);
         if let Some(last) = cut.and_then(|(printed, schedule)| printed.cut(schedule, until)) {
             print_cut(options, entry.name.as_str(), last)?;
         }
@@ -601,14 +601,6 @@ impl Printed {
     }
 }
 
-/// Until when an entry's ticks are looked at.
-fn end_of(entry: &Entry, stretch: Stretch) -> Option<Timestamp> {
-    match (stretch.until, entry.not_after) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
-}
-
 /// The coming starts, and between them what is excluded.
 fn rows_of<'e>(
     entry: &'e Entry,
@@ -618,12 +610,10 @@ fn rows_of<'e>(
     marks: Marks,
 ) -> impl Iterator<Item = Row<'e>> {
     let schedule = entry.schedule.as_ref().filter(|_| entry.enabled);
-    let at = entry.not_before.map_or(stretch.at, |begin| {
-        stretch.at.max(begin - TimeDelta::microseconds(1))
-    });
-    let until = end_of(entry, stretch);
+    // What is due already and, by its spread, not started yet is still to come; what is excluded is not.
+    let DueSpan { after, until } = due_span(entry, stretch.at, stretch.until);
     let mut left = count;
-    let mut cursor = at;
+    let mut cursor = after;
     let mut ready = VecDeque::new();
     std::iter::from_fn(move || {
         let schedule = schedule?;
@@ -658,7 +648,8 @@ fn rows_of<'e>(
                 };
                 row(first, Some(excluded))
             };
-            ready.extend(schedule.exclusions(cursor, end).into_iter().map(of));
+            let from = cursor.max(stretch.at.min(end));
+            ready.extend(schedule.exclusions(from, end).into_iter().map(of));
             let Some(start) = start else {
                 left = 0;
                 break;
@@ -825,6 +816,42 @@ mod tests {
                 "00:15 e2", "00:30 e1", "01:00 e0", "01:00 e1", "01:15 e2", "01:30 e1"
             ]
         );
+    }
+
+    #[test]
+    fn a_tick_that_is_due_and_by_its_spread_not_started_yet_is_still_to_come_as_in_diff() {
+        let text = "accounts: { main: { region: cn-north-4 } }\nschedules:\n  e: { cron: '0 2 * * *', spread: 1h, \
+                    project_id: 54f90b75fc1447b1b65e8d3a9f77923d, pipeline_id: 54f90b75fc1447b1b65e8d3a9f77923d }\n";
+        let file = config::SourceFile {
+            path: "a.yaml".to_owned(),
+            text: text.to_owned(),
+        };
+        let world = config::World {
+            zone: &|_| None,
+            zone_names: &[],
+            now: at("2026-11-24T00:00:00Z"),
+        };
+        let config = config::parse(&[file], &world).config.unwrap();
+        let entry = config.entries.values().next().unwrap();
+        let due = at("2026-11-24T02:00:00Z");
+        let start = after(due, spread_offset(entry));
+        assert!(start > due);
+        let until = at("2026-11-26T00:00:00Z");
+        let second = TimeDelta::seconds(1);
+        for from in [due - second, due, start - second, start, start + second] {
+            for until in [until, start, start - second, due] {
+                let stretch = Stretch {
+                    at: from,
+                    until: Some(until),
+                };
+                let rows = rows_of(entry, None, stretch, u32::MAX, Marks::default());
+                let shown: Vec<Timestamp> = rows.map(|row| row.start()).collect();
+                let compared: Vec<Timestamp> =
+                    crate::domain::plan::starts(Some(entry), from, until).collect();
+                assert_eq!(shown, compared, "{from} {until}");
+                assert_eq!(shown.contains(&start), from < start && start <= until);
+            }
+        }
     }
 
     #[test]

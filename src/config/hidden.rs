@@ -107,7 +107,7 @@ fn secret_by_key(text: &str, line_start: usize, window: &Range<usize>) -> Option
                 .then(|| values(line, &|key| key == "value").min())
                 .flatten()
         };
-        secret_value(line).or_else(of_item)?
+        secret_value(line).into_iter().chain(of_item()).min()?
     };
     let start = (from + start).max(window.start);
     (start < window.end).then_some(start..window.end)

@@ -30,8 +30,8 @@ mod room;
 mod verdict;
 
 pub use difference::{
-    CALENDARS_KEY, Difference, DifferenceKind, StartChange, changed_calendars, diff, start_changes,
-    starts, starts_between,
+    CALENDARS_KEY, Difference, DifferenceKind, DueSpan, StartChange, changed_calendars, diff,
+    due_span, start_changes, starts, starts_between,
 };
 use doubt::look_before_first_send;
 pub use doubt::{found, interrupted};

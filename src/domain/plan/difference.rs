@@ -170,6 +170,31 @@ pub enum StartChange {
     },
 }
 
+/// Due times: later than one and not later than another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueSpan {
+    /// They are later than this.
+    pub after: Timestamp,
+    /// And not later than this, if there is an end.
+    pub until: Option<Timestamp>,
+}
+
+/// The due times of what an entry starts in (`from`, `until`]: what was due before `from` may, by its spread, start after it,
+/// and then it is still to come.
+pub fn due_span(entry: &Entry, from: Timestamp, until: Option<Timestamp>) -> DueSpan {
+    let offset = chrono::TimeDelta::from_std(spread_offset(entry)).ok();
+    let due = |start: Timestamp| {
+        offset
+            .and_then(|offset| start.checked_sub_signed(offset))
+            .unwrap_or(start)
+    };
+    let from = due(from);
+    DueSpan {
+        after: (entry.not_before).map_or(from, |begin| from.max(just_before(begin))),
+        until: until.map(due).into_iter().chain(entry.not_after).min(),
+    }
+}
+
 /// When an entry starts by itself in (`from`, `until`], its spread included, in order; none if it does not.
 pub fn starts(
     entry: Option<&Entry>,
@@ -180,20 +205,13 @@ pub fn starts(
     let schedule = entry.and_then(|entry| Some((entry, entry.schedule.as_ref()?)));
     schedule.into_iter().flat_map(move |(entry, schedule)| {
         let offset = spread_offset(entry);
-        // What is due before `from` may start after it.
-        let due_from = chrono::TimeDelta::from_std(offset)
-            .ok()
-            .and_then(|offset| from.checked_sub_signed(offset))
-            .unwrap_or(from);
-        let begin = entry
-            .not_before
-            .map_or(due_from, |begin| due_from.max(just_before(begin)));
-        let end = entry.not_after.map_or(until, |end| until.min(end));
+        let DueSpan {
+            after: begin,
+            until,
+        } = due_span(entry, from, Some(until));
         std::iter::successors(schedule.next_after(begin), |due| schedule.next_after(*due))
-            .take_while(move |due| *due <= end)
+            .take_while(move |due| until.is_none_or(|until| *due <= until))
             .map(move |due| after(due, offset))
-            .skip_while(move |start| *start <= from)
-            .take_while(move |start| *start <= until)
     })
 }
 
