@@ -19,8 +19,15 @@ use crate::domain::plan::spread_offset;
 use crate::domain::schedule::Schedule;
 use crate::domain::{AccountName, Entry, EntryName, Overlap, Timestamp, after};
 
-/// How far ahead is looked: nightlies repeat with the week.
+/// How far ahead all are looked at: nightlies repeat with the week.
 const AHEAD_DAYS: i64 = 7;
+/// How far ahead those are looked at that start rarely, and with them others as far as there is room: the crowd of a month's
+/// end is in no week but its own.
+const FAR_DAYS: i64 = 366;
+/// So many starts are looked at behind the week, again those of the rarest schedules first ...
+const FAR_STARTS_MAX: u64 = 200_000;
+/// ... and a schedule costs at least so many, also if it has none.
+const FAR_SCHEDULE_COST: u64 = 12;
 /// So many starts are looked at, those of the rarest schedules first: a crowd is made of nightlies, not of what starts
 /// every minute.
 const STARTS_MAX: u64 = 100_000;
@@ -78,6 +85,10 @@ struct Crowd {
     at: Timestamp,
     /// How many other instants have too many.
     others: usize,
+    /// How many start.
+    count: u32,
+    /// In what time: `week`, `year`.
+    ahead: &'static str,
 }
 
 fn fullest(entries: &[&Entry], max: u32, now: Timestamp) -> Option<Crowd> {
@@ -123,32 +134,80 @@ fn fullest(entries: &[&Entry], max: u32, now: Timestamp) -> Option<Crowd> {
         })
         .collect();
     walks.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+    let mut crowds = Crowds::default();
     let mut left = STARTS_MAX;
-    let mut starts: HashMap<Timestamp, u32> = HashMap::new();
-    let mut counted: HashSet<(Pipeline<'_>, Timestamp)> = HashSet::new();
-    for (cost, alike, count, schedule) in walks {
-        let Some(rest) = left.checked_sub(cost) else {
+    for (cost, alike, count, schedule) in &walks {
+        let Some(rest) = left.checked_sub(*cost) else {
             break;
         };
         left = rest;
+        crowds.walk(alike, *count, schedule, (now, until), u64::MAX);
+    }
+    let near = crowds.fullest(max, "week");
+    let mut left = FAR_STARTS_MAX;
+    let far = (until, now + TimeDelta::days(FAR_DAYS));
+    for (_, alike, count, schedule) in &walks {
+        let Some(rest) = left.checked_sub(FAR_SCHEDULE_COST) else {
+            break;
+        };
+        let walked = crowds.walk(alike, *count, schedule, far, left);
+        left = rest.min(left.saturating_sub(walked));
+    }
+    // What the coming week shows is nearer to whoever reads it.
+    let far = crowds.fullest(max, "year");
+    match near {
+        Some(near) if far.as_ref().is_none_or(|far| far.count <= near.count) => Some(near),
+        _ => far,
+    }
+}
+
+/// How many entries start at which instants.
+#[derive(Default)]
+struct Crowds<'e> {
+    starts: HashMap<Timestamp, u32>,
+    counted: HashSet<(Pipeline<'e>, Timestamp)>,
+}
+
+impl<'e> Crowds<'e> {
+    /// Counts the starts of `count` entries that are due in a time, at most so many, and says how many they were.
+    fn walk(
+        &mut self,
+        alike: &Alike<'e>,
+        count: u32,
+        schedule: &Schedule,
+        (from, until): (Timestamp, Timestamp),
+        most: u64,
+    ) -> u64 {
         let (begin, end) = alike.window;
         let is_within = |due: &Timestamp| {
             begin.is_none_or(|begin| begin <= *due) && end.is_none_or(|end| *due <= end)
         };
-        for due in schedule.between(now, until).filter(is_within) {
+        let mut walked = 0;
+        for (due, number) in schedule.between(from, until).zip(1..=most) {
+            walked = number;
+            if !is_within(&due) {
+                continue;
+            }
             let at = after(due, alike.offset);
-            if (alike.one_of).is_none_or(|pipeline| counted.insert((pipeline, at))) {
-                *starts.entry(at).or_default() += count;
+            if (alike.one_of).is_none_or(|pipeline| self.counted.insert((pipeline, at))) {
+                *self.starts.entry(at).or_default() += count;
             }
         }
+        walked
     }
-    let too_many = || starts.iter().filter(|(_, count)| **count > max);
-    // The earliest of the fullest ones.
-    let (at, _) = too_many().max_by_key(|(at, count)| (**count, std::cmp::Reverse(**at)))?;
-    Some(Crowd {
-        at: *at,
-        others: too_many().count() - 1,
-    })
+
+    /// The earliest of the fullest instants.
+    fn fullest(&self, max: u32, ahead: &'static str) -> Option<Crowd> {
+        let too_many = || self.starts.iter().filter(|(_, count)| **count > max);
+        let (at, count) =
+            too_many().max_by_key(|(at, count)| (**count, std::cmp::Reverse(**at)))?;
+        Some(Crowd {
+            at: *at,
+            others: too_many().count() - 1,
+            count: *count,
+            ahead,
+        })
+    }
 }
 
 /// What entries that start at the same instants have in common, but for their calendars and freezes.
@@ -214,8 +273,14 @@ fn report(
     let when = zone.local(crowd.at).format("%a %Y-%m-%d %H:%M");
     let others = match crowd.others {
         0 => String::new(),
-        1 => "; likewise at another instant of the coming week".to_owned(),
-        others => format!("; likewise at {others} other instants of the coming week"),
+        1 => format!(
+            "; likewise at another instant of the coming {}",
+            crowd.ahead
+        ),
+        others => format!(
+            "; likewise at {others} other instants of the coming {}",
+            crowd.ahead
+        ),
     };
     let (count, account) = (them.len(), quoted(account.as_str()));
     let waiting = u32::try_from(count).unwrap_or(u32::MAX).saturating_sub(max);

@@ -195,11 +195,33 @@ fn more_starts_at_one_instant_than_the_account_runs_are_told_of_once() {
 }
 
 #[test]
+fn the_crowd_of_a_months_end_is_told_however_far_it_is() {
+    for pattern in ["0 2 1 * *", "0 2 L * *", "0 2 24 6 *"] {
+        let entry = |name: u32| format!("  e{name}:\n{IDS}    cron: '{pattern}'\n");
+        let text: String = (0..3).map(entry).collect();
+        let told = crowd(TWO, &text);
+        assert!(
+            told.len() == 1 && told[0].contains("3 entries start at the same instant"),
+            "{pattern}: {told:?}"
+        );
+    }
+    // Two each night, and one more in the middle of a month.
+    let text = format!(
+        "  a:\n{IDS}    cron: '0 2 * * *'\n  b:\n{IDS}    cron: '0 2 * * *'\n  c:\n{IDS}    cron: '0 2 15 * *'\n"
+    );
+    let told = crowd(TWO, &text);
+    assert!(
+        told.len() == 1 && told[0].contains("11 other instants of the coming year"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn what_is_spread_switched_off_over_or_kept_to_one_run_is_no_crowd() {
     for keys in [
         "spread: 2h",
         "enabled: false",
-        "not_before: 2027-06-01",
+        "not_before: 2028-06-01",
         "overlap: queue",
         "cron: \"@manually\"",
     ] {
