@@ -121,6 +121,13 @@ impl<'a> Check<'a> {
         self.report(Finding::error(kind, at, wrong.message).help(wrong.help));
     }
 
+    /// Warns of a text that can be used and hardly means what it says.
+    pub(super) fn doubt(&mut self, value: Value<'_>, kind: Kind, doubt: Wrong) {
+        let piece = doubt.piece.zip(value.text_at());
+        let at = piece.map_or_else(|| value.at(), |(piece, at)| at.part(piece));
+        self.report(Finding::warning(kind, at, doubt.message).help(doubt.help));
+    }
+
     fn settle<T>(&mut self, value: Value<'_>, key: &str, result: Result<T, Wrong>) -> Option<T> {
         let name = |wrong: Wrong| Wrong {
             message: format!("`{key}`: {}", wrong.message),

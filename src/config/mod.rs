@@ -24,6 +24,7 @@ mod check;
 mod clock;
 mod credentials;
 mod crowd;
+mod doubts;
 mod draft;
 mod entry;
 mod excerpt;

@@ -234,8 +234,18 @@ impl With<'_> {
         if let Some(value) = sent("choose_jobs") {
             self.jobs(check, value, entry);
         }
-        if let Some(value) = sent("variables") {
-            self.variables(check, value);
+        // Those of defaults are sent too, unless the entry gives them itself or says that it has none.
+        for keys in layers.layers {
+            let value = keys.sent.iter().find(|(name, _)| *name == "variables");
+            if let Some((_, value)) = value {
+                self.variables(check, *value);
+            }
+            if (keys.variables.as_ref())
+                .and_then(|given| given.value.as_ref())
+                .is_some_and(|variables| variables.is_empty())
+            {
+                break;
+            }
         }
         self.missing(check, layers, entry, sent("variables"));
         if let Some(value) = sent("sources") {

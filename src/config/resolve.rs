@@ -1,6 +1,6 @@
 //! From the keys of an entry and its defaults to a checked entry: what is missing, and what keys say together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,7 +198,14 @@ impl<'l, 't> Layers<'l, 't> {
     fn field_at(&self, field: &Field) -> At {
         let at = match field {
             Field::Description => self.pick(|keys| &keys.description).map(|given| given.at),
-            Field::Variable(_) => self.pick(|keys| &keys.variables).map(|given| given.at),
+            Field::Variable(name) => {
+                let mut layers = self.layers_with_variables();
+                let nearest = layers.clone().next();
+                let of = |(_, variables): &(At, &Arc<[Variable]>)| {
+                    variables.iter().any(|variable| variable.name == *name)
+                };
+                layers.find(of).or(nearest).map(|(at, _)| at)
+            }
             Field::Branch(_) | Field::Tag(_) => {
                 self.pick(|keys| &keys.sources).map(|given| given.at)
             }
@@ -482,6 +489,20 @@ impl<'l, 't> Layers<'l, 't> {
             check.report(Finding::error(Kind::Pattern, at, message).help(help));
             return Err(Refused);
         }
+        let fields: Vec<&str> = text.split_whitespace().collect();
+        if let [.., "*", hour, _, _, _] = fields.as_slice()
+            && hour.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            let message = format!(
+                "{} starts sixty times, at each minute of one hour",
+                quoted(text)
+            );
+            let pattern = text.replacen('*', "0", 1);
+            let help = format!(
+                "write \"{pattern}\" for one start; if sixty are meant, write `0-59` for the minute"
+            );
+            check.report(Finding::warning(Kind::Pattern, at, message).help(help));
+        }
         if let Some(both) = pattern.restricts_both_day_fields() {
             let dates = next_dates(pattern, zone, now);
             let (rule, help) = match both {
@@ -598,12 +619,55 @@ impl<'l, 't> Layers<'l, 't> {
             pipeline_id: text(pipeline_id?),
             sources: self.value(|keys| &keys.sources)?.cloned(),
             description: description?.map(str::to_owned),
-            variables: self.value(|keys| &keys.variables)?.cloned(),
+            variables: self.variables(check)?,
             choose_jobs: self.value(|keys| &keys.choose_jobs)?.cloned(),
             choose_stages: self.value(|keys| &keys.choose_stages)?.cloned(),
             sub_hook: self.value(|keys| &keys.sub_hook)?.copied(),
             execution_plan_id: self.value(|keys| &keys.execution_plan_id)?.map(text),
         })
+    }
+
+    /// The variables of each layer that has some, the nearest first; none behind one that says that there are none.
+    fn layers_with_variables(&self) -> impl Iterator<Item = (At, &'l Arc<[Variable]>)> + Clone {
+        let mut is_over = false;
+        let given = self.layers.iter().filter_map(|keys| {
+            let given = keys.variables.as_ref()?;
+            Some((given.at, given.value.as_ref()?))
+        });
+        given.take_while(move |(_, variables)| {
+            !std::mem::replace(&mut is_over, variables.is_empty())
+        })
+    }
+
+    /// The entry's variables, and those of defaults that it does not give itself; an empty list takes none of them.
+    fn variables(&self, check: &mut Check<'_>) -> Result<Option<Arc<[Variable]>>, Refused> {
+        let given = |keys: &&Keys<'_>| {
+            keys.variables
+                .as_ref()
+                .is_some_and(|given| given.value.is_none())
+        };
+        if self.layers.iter().any(given) {
+            return Err(Refused);
+        }
+        let mut layers = self.layers_with_variables().map(|(_, variables)| variables);
+        let Some(own) = layers.next() else {
+            return Ok(None);
+        };
+        let mut merged: Option<Vec<Variable>> = None;
+        for variables in layers {
+            let all = merged.get_or_insert_with(|| own.to_vec());
+            let known: HashSet<String> = all.iter().map(|variable| variable.name.clone()).collect();
+            all.extend(
+                variables
+                    .iter()
+                    .filter(|variable| !known.contains(&variable.name))
+                    .cloned(),
+            );
+        }
+        Ok(Some(match merged {
+            Some(merged) => check.same.variables.shared(merged),
+            None => Arc::clone(own),
+        }))
     }
 
     /// Jobs of a stage that is not chosen, which the API ignores. Which stage a job belongs to only the service knows; here

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::check::Check;
+use super::doubts;
 use super::excerpt::quoted;
 use super::problem::{At, Finding, Kind};
 use super::text::{self, Wrong};
@@ -21,7 +22,13 @@ use crate::domain::{Entry, Origin, RunRequest, TickId, Timestamp, description_ch
 /// Checks a text that may be a template.
 pub(super) fn check(check: &mut Check<'_>, value: Value<'_>, text: &str) -> Option<()> {
     if !has_marks(text) {
+        if let Some(doubt) = doubts::of_text(text) {
+            check.doubt(value, Kind::Value, doubt);
+        }
         return Some(());
+    }
+    for doubt in doubts::of_template(text) {
+        check.doubt(value, Kind::Template, doubt);
     }
     if check.samples.knows(text) {
         return Some(());

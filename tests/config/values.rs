@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pipecron::config::{Credentials, Kind, Severity, Text};
-use pipecron::domain::request::{SecretRef, VariableValue};
+use pipecron::domain::request::{SecretRef, Variable, VariableValue};
 use pipecron::domain::retry::Jitter;
 use pipecron::domain::{CatchUp, Entry, Overlap, Retry};
 
@@ -914,4 +914,31 @@ fn anchors_aliases_and_merge_keys_spare_repetition() {
         .map(|entry| entry.request.pipeline_id.as_str())
         .collect();
     assert_eq!(ids[0], ids[1]);
+}
+
+#[test]
+fn variables_of_defaults_are_merged_by_name_and_an_empty_list_takes_none() {
+    let sent = |own: &str| {
+        let text = format!(
+            "{ACCOUNT}global_defaults:\n  variables: {{ A: global, B: global, C: global }}\ndefaults:\n  variables: {{ B: file, D: file }}\n\
+             schedules:\n  e:\n{IDS}    cron: '@daily'\n{own}"
+        );
+        let config = check(&text).config.expect("it is good");
+        let entry = config.entries.values().next().unwrap();
+        let variables = entry.request.variables.iter().flat_map(|list| list.iter());
+        let text = |variable: &Variable| match &variable.value {
+            VariableValue::Value(text) => format!("{}={text}", variable.name),
+            VariableValue::Secret(_) => variable.name.clone(),
+        };
+        let mut texts: Vec<String> = variables.map(text).collect();
+        texts.sort();
+        texts.join(" ")
+    };
+    assert_eq!(sent(""), "A=global B=file C=global D=file");
+    let own = "A=own B=file C=global D=file E=own";
+    assert_eq!(sent("    variables: { A: own, E: own }\n"), own);
+    let list = "    variables: [{ name: A, value: own }, { name: E, value: own }]\n";
+    assert_eq!(sent(list), own);
+    assert_eq!(sent("    variables: {}\n"), "");
+    assert_eq!(sent("    variables: []\n"), "");
 }
