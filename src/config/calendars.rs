@@ -3,7 +3,7 @@
 //! A calendar file is named by `ics` and handed in as a text, like every other file; its path is taken from the directory
 //! of the file that names it. What is wrong in it is shown at its line, with the place of the key that names it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -372,24 +372,52 @@ fn calendar<'t>(check: &mut Check<'_>, pair: Pair<'t>, sources: Sources<'_>) -> 
     };
     let before = check.findings.errors();
     let mut parts = CalendarParts::default();
+    let (mut holidays, mut workdays) = (Vec::new(), Vec::new());
     let keys = check.keys(mapping, &KEYS);
     let has_keys = !keys.is_empty() || check.lacks;
     for Pair { key, value, .. } in keys {
         parts.has_days_off |= key != "workdays";
         match key {
             "weekend" => parts.weekend = weekend(check, value),
-            "holidays" => parts.holidays = spans(check, value, key),
-            "workdays" => parts.workdays = spans(check, value, key),
+            "holidays" => holidays = spans(check, value, key),
+            "workdays" => workdays = spans(check, value, key),
             "patterns" => parts.patterns = patterns(check, value),
             _ => parts.events = events(check, value, sources),
         }
     }
+    warn_of_both(check, &holidays, &workdays);
+    parts.holidays = holidays.into_iter().map(|(span, _)| span).collect();
+    parts.workdays = workdays.into_iter().map(|(span, _)| span).collect();
     if !has_keys && check.findings.errors() == before {
         let message = format!("the calendar {} lists nothing", quoted(pair.key));
         let help = "write at least one of weekend, holidays, workdays, ics and patterns";
         check.report(Finding::error(Kind::Missing, pair.key_at, message).help(help));
     }
     (check.findings.errors() == before).then(|| Calendar::new(pair.key, parts))
+}
+
+/// Warns of what stands letter for letter in both lists. A working day within a longer holiday is another thing: that is how
+/// shifted days are written.
+fn warn_of_both(check: &mut Check<'_>, holidays: &[(Span, At)], workdays: &[(Span, At)]) {
+    let off: HashMap<(NaiveDate, NaiveDate), At> = holidays
+        .iter()
+        .map(|(span, at)| ((span.first, span.last), *at))
+        .collect();
+    for (span, at) in workdays {
+        let Some(holiday) = off.get(&(span.first, span.last)) else {
+            continue;
+        };
+        let days = match span.first == span.last {
+            true => format!("{} stands", span.first),
+            false => format!("{} to {} stand", span.first, span.last),
+        };
+        let message = format!("{days} under `holidays` and `workdays`, and `workdays` win");
+        check.report(
+            Finding::warning(Kind::Conflict, *at, message)
+                .help("remove it from one of them")
+                .related(*holiday, "a day off here"),
+        );
+    }
 }
 
 /// One text, or a list of them.
@@ -451,10 +479,11 @@ fn weekend(check: &mut Check<'_>, value: Value<'_>) -> u8 {
     bits
 }
 
-fn spans(check: &mut Check<'_>, value: Value<'_>, key: &str) -> Vec<Span> {
+fn spans(check: &mut Check<'_>, value: Value<'_>, key: &str) -> Vec<(Span, At)> {
     let texts = texts(check, value, key, DAYS_MAX);
     let read = texts.into_iter().filter_map(|(text, item)| {
         span(text)
+            .map(|span| (span, item.at()))
             .map_err(|wrong| check.wrong(item, Kind::Value, wrong))
             .ok()
     });
