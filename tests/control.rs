@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Method;
+use pipecron::config;
 use pipecron::control::client::{Ask, NoAnswer, ask};
 use pipecron::control::server::{Control, ControlError, Parts};
-use pipecron::daemon::Event;
 use pipecron::daemon::asked::{Asked, Refusal, Wish};
+use pipecron::daemon::{Event, Standing};
 use pipecron::domain::{Act, Scope};
 use pipecron::ledger::{Ledger, MemoryLedger};
 use pipecron::os::Clock;
@@ -130,6 +131,57 @@ async fn a_wish_reaches_the_loop_and_its_answer_comes_back() {
         .unwrap();
     let (status, answer) = asking.await.unwrap();
     assert_eq!((status, message(&answer)), (404, &*why));
+}
+
+#[tokio::test]
+async fn the_history_of_an_entry_that_nobody_knows_is_refused_with_the_nearest_name() {
+    let mut place = Place::new();
+    let files = [config::SourceFile {
+        path: "a.yaml".to_owned(),
+        text: "accounts: { main: { region: cn-north-4 } }\nschedules:\n  nightly-web: { cron: '@daily', \
+               project_id: 54f90b75fc1447b1b65e8d3a9f77923d, pipeline_id: 54f90b75fc1447b1b65e8d3a9f77923d }\n"
+            .to_owned(),
+    }];
+    let world = config::World {
+        zone: &|_| None,
+        zone_names: &[],
+        now: Clock::system().now(),
+    };
+    let config = config::parse(&files, &world).config.unwrap();
+    for (entry, status, words) in [
+        ("nightly-wbe", 404, "did you mean \"nightly-web\"?"),
+        ("zzz", 404, "neither the ledger nor the configuration"),
+        ("nightly-web", 200, ""),
+    ] {
+        let socket = place.socket();
+        let target = format!("/v1/history?entry={entry}");
+        let asking = tokio::spawn(async move {
+            let request = Ask {
+                method: Method::GET,
+                target: &target,
+                body: None,
+                ledger: None,
+            };
+            ask(&socket, request).await.unwrap()
+        });
+        let event = tokio::time::timeout(PATIENCE, place.asked.recv()).await;
+        let Some(Event::Look { reply }) = event.unwrap() else {
+            unreachable!("the loop is asked what it knows")
+        };
+        let standing = Standing {
+            started_at: None,
+            config: config.clone(),
+            health: std::collections::BTreeMap::new(),
+            ledger_fails: false,
+            reload: None,
+        };
+        reply.send(standing).unwrap();
+        let (seen, answer) = asking.await.unwrap();
+        assert_eq!(seen, status, "{entry}: {answer}");
+        if status != 200 {
+            assert!(message(&answer).contains(words), "{answer}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use hyper::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -22,7 +23,7 @@ fn asked(common: &Common, target: &str, unread: anyhow::Error) -> anyhow::Result
     let asked = ask::daemon(common, Method::GET, target, None);
     match load::runtime()?.block_on(asked) {
         Ok(Asked::Answer(answer)) => Ok(answer),
-        Ok(Asked::NoDaemon(_)) => Err(unread),
+        Ok(Asked::NoDaemon(why)) => Err(anyhow!("{unread:#}; and {why}")),
         Err(failure) => Err(failure),
     }
 }

@@ -33,6 +33,9 @@ pub(super) fn socket(common: &Common) -> Option<PathBuf> {
     }
 }
 
+/// So long nobody who acts is told that the daemon has not answered yet.
+const WAIT_UNSAID: Duration = Duration::from_secs(5);
+
 /// What the daemon answered.
 pub(super) enum Asked {
     /// It runs, and this is what came of it.
@@ -68,7 +71,21 @@ pub(super) async fn daemon(
         body,
         ledger: ledger.as_deref(),
     };
-    match ask(&socket, request).await {
+    let only_reads = request.method == Method::GET;
+    let mut asking = std::pin::pin!(ask(&socket, request));
+    let answer = tokio::select! {
+        biased;
+        answer = &mut asking => answer,
+        () = tokio::time::sleep(WAIT_UNSAID), if !only_reads => {
+            writeln!(
+                stderr(),
+                "the daemon on {} has not answered yet; still waiting",
+                socket.display()
+            )?;
+            asking.await
+        }
+    };
+    match answer {
         Ok((200..=299, value)) => Ok(Asked::Answer(value)),
         Ok((_, value)) => {
             let error = &value["error"];
@@ -83,7 +100,9 @@ pub(super) async fn daemon(
                     .unwrap_or("the daemon refused, without a word")
             )
         }
-        Err(failure @ NoAnswer::NoDaemon { .. }) => Ok(Asked::NoDaemon(failure.to_string())),
+        Err(failure @ (NoAnswer::NoDaemon { .. } | NoAnswer::Silent { .. })) => {
+            Ok(Asked::NoDaemon(failure.to_string()))
+        }
         Err(failure) => Err(failure.into()),
     }
 }

@@ -19,6 +19,9 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest wait for an answer: a reload may have many files to read.
 const ANSWER_MAX: Duration = Duration::from_secs(180);
 
+/// Longest wait for an answer to who only reads: nothing is lost by giving up, and the ledger can be read instead.
+const READING_MAX: Duration = Duration::from_secs(5);
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
@@ -43,6 +46,12 @@ pub enum NoAnswer {
         "the daemon on {socket} takes no more connections: too many wait already, or it is stopped; nothing was asked, try again"
     )]
     Busy {
+        /// Where.
+        socket: String,
+    },
+    /// Somebody listens, and says nothing to who only reads.
+    #[error("the daemon on {socket} did not answer in {} s: it hangs, or has too much to do", READING_MAX.as_secs())]
+    Silent {
         /// Where.
         socket: String,
     },
@@ -92,9 +101,13 @@ pub async fn ask(socket: &Path, ask: Ask<'_>) -> Result<(u16, Value), NoAnswer> 
         socket: place.clone(),
         why,
     };
-    match tokio::time::timeout(ANSWER_MAX, exchange(stream, ask)).await {
+    // Who waits for news of a tick says so, and is let wait.
+    let only_reads = ask.method == Method::GET && !ask.target.contains("?wait=");
+    let most = if only_reads { READING_MAX } else { ANSWER_MAX };
+    match tokio::time::timeout(most, exchange(stream, ask)).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(why)) => Err(broken(why)),
+        Err(_) if only_reads => Err(NoAnswer::Silent { socket: place }),
         Err(_) => Err(broken(format!("none came in {} s", ANSWER_MAX.as_secs()))),
     }
 }
@@ -148,4 +161,36 @@ async fn exchange(stream: UnixStream, ask: Ask<'_>) -> Result<(u16, Value), Stri
 /// A header's value: what cannot stand in one is escaped.
 fn header(text: &str) -> String {
     percent_encoding::percent_encode(text.as_bytes(), percent_encoding::CONTROLS).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_does_not_wait_for_a_daemon_that_hangs_and_who_acts_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("c.sock");
+        // It listens, and takes nobody in.
+        let _listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let of = |method, target| Ask {
+            method,
+            target,
+            body: None,
+            ledger: None,
+        };
+        let begun = tokio::time::Instant::now();
+        let silent = ask(&socket, of(Method::GET, "/v1/status")).await;
+        assert!(matches!(silent, Err(NoAnswer::Silent { .. })), "{silent:?}");
+        assert_eq!(begun.elapsed().as_secs(), READING_MAX.as_secs());
+        for (method, target) in [
+            (Method::POST, "/v1/reload"),
+            (Method::GET, "/v1/ticks/a?wait=30&seen=0"),
+        ] {
+            let begun = tokio::time::Instant::now();
+            let broken = ask(&socket, of(method, target)).await;
+            assert!(matches!(broken, Err(NoAnswer::Broken { .. })), "{broken:?}");
+            assert_eq!(begun.elapsed().as_secs(), ANSWER_MAX.as_secs());
+        }
+    }
 }

@@ -397,6 +397,8 @@ impl From<crate::ledger::LedgerError> for Answer {
     }
 }
 
+/// Longest wait for the loop to say how things stand.
+const LOOK_MAX: Duration = Duration::from_secs(2);
 /// Everything that can be asked for, with how.
 const PATHS: [(&str, &str); 8] = [
     ("/v1/status", "GET"),
@@ -681,8 +683,49 @@ async fn history<L: Ledger>(parts: &Parts<L>, query: &str) -> Result<Answer, Ans
             }
         }
     }
+    for entry in &wanted.entries {
+        check_known(parts, entry).await?;
+    }
     let ticks = parts.ledger.history(wanted).await?;
     Ok(Answer(200, ticks.iter().map(tick_json).collect()))
+}
+
+/// Refuses an entry that neither the ledger nor the loop knows: a name that is misspelt must not look like an entry that
+/// never ran. One that is configured no more and has a history is known.
+async fn check_known<L: Ledger>(parts: &Parts<L>, entry: &EntryName) -> Result<(), Answer> {
+    let query = HistoryQuery {
+        entries: vec![entry.clone()],
+        limit: Some(1),
+        ..HistoryQuery::default()
+    };
+    if !parts.ledger.history(query).await?.is_empty() {
+        return Ok(());
+    }
+    let (reply, standing) = oneshot::channel();
+    // Where the loop has no time nobody can say that there is none.
+    let Ok(()) = parts.tell.try_send(Event::Look { reply }) else {
+        return Ok(());
+    };
+    let Ok(Ok(standing)) = timeout(LOOK_MAX, standing).await else {
+        return Ok(());
+    };
+    let entries = &standing.config.entries;
+    if entries.contains_key(entry) {
+        return Ok(());
+    }
+    let query = HistoryQuery {
+        limit: Some(NEAREST_FROM_MAX),
+        ..HistoryQuery::default()
+    };
+    let rows = parts.ledger.history(query).await?;
+    let past = rows.iter().map(|tick| tick.entry.as_str());
+    let known = entries.keys().map(EntryName::as_str).chain(past);
+    let near = match nearest(entry.as_str(), known) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => "neither the ledger nor the configuration knows it".to_owned(),
+    };
+    let why = format!("there is no entry {:?}; {near}", entry.as_str());
+    Err(Answer::error(404, why))
 }
 
 /// A tick's story, once it has more than `seen` lines or is over; or as it stands when the time that somebody is ready to wait
