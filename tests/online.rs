@@ -193,7 +193,7 @@ fn what_makes_no_sense_together_is_refused() {
     let place = Place::new(&entry("web", &format!("pipeline_id: {WEB}")));
     place
         .run(&["check", "--pipelines", "pipelines.yaml"])
-        .ends(1, &["it needs both --online and --sandbox"]);
+        .ends(2, &["it needs both --online and --sandbox"]);
     place
         .run(&["check", "--online", "--pipelines", "pipelines.yaml"])
         .ends(1, &["it needs --sandbox"]);

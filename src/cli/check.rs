@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -58,6 +57,11 @@ struct Found {
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
+    if options.pipelines.file.is_some() && !options.online {
+        return super::not_understood(
+            "--pipelines says what the sandbox answers to --online; it needs both --online and --sandbox",
+        );
+    }
     let clock = Clock::system();
     let found = find(common, options, &clock)?;
     match options.format {
@@ -77,10 +81,6 @@ fn find(common: &Common, options: &Options, clock: &Clock) -> anyhow::Result<Fou
     let read = load::read(&load::config_paths(common), clock);
     let read = if options.online {
         online::check(common, &options.pipelines, read, clock)?
-    } else if options.pipelines.file.is_some() {
-        bail!(
-            "--pipelines says what the sandbox answers to --online; it needs both --online and --sandbox"
-        );
     } else {
         read
     };

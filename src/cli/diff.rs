@@ -58,6 +58,17 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<ExitCode> {
+    match (options.running, options.paths.len()) {
+        (false, 2) | (true, 0 | 1) => {}
+        (false, _) => {
+            return super::not_understood("name two: OLD and NEW; or one and --running");
+        }
+        (true, _) => {
+            return super::not_understood(
+                "with --running there is one PATH: what is compared with what the daemon runs",
+            );
+        }
+    }
     match compare(common, options) {
         Ok(counts) if options.exit_code && counts != Counts::default() => Ok(ExitCode::FAILURE),
         Ok(_) => Ok(ExitCode::SUCCESS),
@@ -73,14 +84,10 @@ fn compare(common: &Common, options: &Options) -> anyhow::Result<Counts> {
     let clock = Clock::system();
     let (old, new) = match (options.running, options.paths.as_slice()) {
         (false, [old, new]) => (of_path(old, &clock)?, of_path(new, &clock)?),
-        (false, _) => bail!("name two: OLD and NEW; or one and --running"),
         (true, [new]) => (of_daemon(common, &clock)?, of_path(new, &clock)?),
-        (true, []) => {
+        (false | true, _) => {
             let paths = load::config_paths(common);
             (of_daemon(common, &clock)?, of_paths(&paths, "NEW", &clock)?)
-        }
-        (true, _) => {
-            bail!("with --running there is one PATH: what is compared with what the daemon runs")
         }
     };
     let meant = Meant::new(None)?;

@@ -280,6 +280,12 @@ pub fn print_error(error: &anyhow::Error) {
     let _ = writeln!(stderr(), "error: {}", shown(&format!("{error:#}")));
 }
 
+/// Says why arguments that are each in order cannot be meant together.
+fn not_understood(why: &str) -> anyhow::Result<ExitCode> {
+    writeln!(stderr(), "error: {why}")?;
+    Ok(ExitCode::from(2))
+}
+
 fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     crate::config::parse_duration(text).map_err(|error| error.to_string())
 }

@@ -305,7 +305,9 @@ fn of_entries(common: &Common, stretch: Stretch, options: &Options) -> anyhow::R
         .map(|(entry, mut rows)| (entry, rows.peek().is_some().then_some(rows)))
         .partition(|(_, rows)| rows.is_some());
     let width = lines.iter().map(|(entry, _)| entry.name.as_str().len());
-    let width = width.max().unwrap_or(0);
+    let zone = |entry: &Entry| (entry.schedule.as_ref()).map_or(0, |it| it.zone().name().len());
+    let zone = lines.iter().map(|(entry, _)| zone(entry));
+    let widths = (width.max().unwrap_or(0), zone.max().unwrap_or(0));
     let mut rows: Vec<_> = lines
         .iter_mut()
         .filter_map(|(_, rows)| rows.as_mut())
@@ -316,7 +318,7 @@ fn of_entries(common: &Common, stretch: Stretch, options: &Options) -> anyhow::R
         if row.excluded.is_none() {
             printed.entry(&row.entry.name).or_default().add(row.due);
         }
-        print_row(&mut out, row, width, options.json)
+        print_row(&mut out, row, widths, options.json)
     })?;
     out.flush()?;
     for entry in &entries {
@@ -358,14 +360,19 @@ fn merge<'e>(
     Ok(())
 }
 
-fn print_row(out: &mut impl Write, row: &Row<'_>, width: usize, json: bool) -> std::io::Result<()> {
+fn print_row(
+    out: &mut impl Write,
+    row: &Row<'_>,
+    (width, zone_width): (usize, usize),
+    json: bool,
+) -> std::io::Result<()> {
     if json {
         return writeln!(out, "{}", row.json());
     }
     let local = weekday_local(row.schedule.zone(), row.due);
     let name = row.entry.name.as_str();
     let line = format!(
-        "{name:width$}  {local} {}  {}  {}",
+        "{name:width$}  {local} {:zone_width$}  {}  {}",
         row.schedule.zone().name(),
         rfc3339(row.due),
         shown(&row.note())

@@ -195,6 +195,16 @@ fn dues(
         if next == Some(at) && at > now && at <= end {
             return Ok(vec![at]);
         }
+        let just_before = at - TimeDelta::seconds(1);
+        let without = schedule.exclusions(just_before, at);
+        if let Some(excluded) = without.iter().find(|without| without.first == at) {
+            bail!(
+                "the tick of {} at {} does not run anyway: {}",
+                entry.name,
+                rfc3339(at),
+                excluded.why
+            );
+        }
         let hint = match next.filter(|next| *next <= end) {
             Some(next) => format!("the next one is due {}", rfc3339(next)),
             None => "there is none after it".to_owned(),

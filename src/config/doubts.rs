@@ -106,7 +106,7 @@ pub(super) fn of_text(text: &str) -> Option<Wrong> {
         let begins = names
             .iter()
             .any(|name| inner.trim_start().starts_with(name));
-        begins.then(|| (at, inner))
+        begins.then_some((at, inner))
     });
     brace.map(|(at, inner)| Wrong {
         piece: Some(at..at + inner.len() + 2),
@@ -147,9 +147,10 @@ fn strftime(format: &str) -> String {
         let known = LETTERS
             .iter()
             .find(|(letters, _)| rest.starts_with(letters));
-        let (length, is) = known.map_or((char.len_utf8(), None), |(letters, is)| {
-            (letters.len(), Some(*is))
-        });
+        let (length, is) = match known {
+            Some((letters, is)) => (letters.len(), Some(*is)),
+            None => (char.len_utf8(), None),
+        };
         match is {
             Some(is) => written.push_str(is),
             None => written.push(char),

@@ -6,6 +6,7 @@ use serde_yaml::granit_parser::{ErrorKind, ScanError};
 use super::excerpt::quoted;
 use super::hidden;
 use super::problem::{At, Finding, Kind};
+use super::text;
 use super::yaml::DEPTH_MAX;
 
 /// So much of a value is repeated in advice.
@@ -112,8 +113,11 @@ pub(super) fn unknown_anchor(at: At, name: &str, source: &str) -> Finding {
     }
     let looks_like_cron =
         name.starts_with(['/', ',', '-']) || name.chars().all(|c| c.is_ascii_digit());
+    let near = text::nearest(name, anchors(source)).map(clip);
     let name = clip(name);
-    let help = if looks_like_cron {
+    let help = if let Some(near) = near.filter(|_| !looks_like_cron) {
+        format!("did you mean `*{near}`?")
+    } else if looks_like_cron {
         format!("quote it, as a `*` without quotes begins an alias: \"*{name}\"")
     } else {
         format!(
@@ -121,6 +125,22 @@ pub(super) fn unknown_anchor(at: At, name: &str, source: &str) -> Finding {
         )
     };
     Finding::error(Kind::Syntax, at, format!("there is no anchor `&{name}`")).help(help)
+}
+
+/// What seems to be an anchor in a file: for advice, and so not exactly.
+fn anchors(source: &str) -> impl Iterator<Item = &str> {
+    const ANCHORS_MAX: usize = 1_000;
+    let words = source.match_indices('&').filter_map(|(at, mark)| {
+        let before = source.get(..at)?.chars().next_back();
+        let rest = source.get(at + mark.len()..)?;
+        let end =
+            rest.find(|c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}'));
+        let name = rest.get(..end.unwrap_or(rest.len()))?;
+        let begins =
+            before.is_none_or(|before| before.is_whitespace() || matches!(before, '[' | '{' | ','));
+        (begins && !name.is_empty()).then_some(name)
+    });
+    words.take(ANCHORS_MAX)
 }
 
 /// A character that may not stand there.

@@ -62,7 +62,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
         ));
     }
     let not = |piece: Range<usize>| Wrong {
-        piece: Some(piece),
+        // Of `4 hours` neither word is wrong without the other.
+        piece: Some(piece).filter(|_| !text.contains(char::is_whitespace)),
         ..Wrong::new(
             format!("{} is not a duration", quoted(text)),
             duration_help(text),
@@ -293,7 +294,7 @@ pub(super) fn bound(text: &str) -> Result<Bound, Wrong> {
     };
     // A day of slack at both ends, so that every day is a day in every zone.
     if !(FIRST_INSTANT + 172_800..=LAST_INSTANT - 172_800).contains(&known) {
-        let message = format!("{} lies outside the years 1900 to 2199", quoted(text));
+        let message = format!("{} lies outside 1900-01-03 to 2199-12-30", quoted(text));
         return Err(Wrong::new(
             message,
             "leave the key out if there is no such end",
