@@ -195,20 +195,20 @@ fn dues(
         if next == Some(at) && at > now && at <= end {
             return Ok(vec![at]);
         }
+        let hint = match next.filter(|next| *next <= end) {
+            Some(next) => format!("the next one is due {}", rfc3339(next)),
+            None => "there is none after it".to_owned(),
+        };
         let just_before = at - TimeDelta::seconds(1);
         let without = schedule.exclusions(just_before, at);
         if let Some(excluded) = without.iter().find(|without| without.first == at) {
             bail!(
-                "the tick of {} at {} does not run anyway: {}",
+                "the tick of {} at {} does not run anyway: {}; {hint}",
                 entry.name,
                 rfc3339(at),
                 excluded.why
             );
         }
-        let hint = match next.filter(|next| *next <= end) {
-            Some(next) => format!("the next one is due {}", rfc3339(next)),
-            None => "there is none after it".to_owned(),
-        };
         bail!(
             "no tick of {} is to come at {}; {hint}",
             entry.name,

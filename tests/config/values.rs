@@ -76,7 +76,7 @@ fn scalars_keep_their_text() {
         "x:y",
         "100%",
         "$HOME",
-        "${HOME}",
+        "a${HOME}",
         "$(date)",
         "a'b",
         "a\"b",
@@ -334,7 +334,7 @@ fn an_instant_bounds_a_window_to_the_second() {
 }
 
 #[test]
-fn what_is_nearer_wins_and_only_retry_is_taken_setting_by_setting() {
+fn what_is_nearer_wins_and_only_retry_and_variables_are_merged() {
     let first = format!(
         "{ACCOUNT}global_defaults:
   timezone: Europe/Berlin
@@ -403,7 +403,7 @@ schedules:
         };
         assert_eq!(
             (names(here), names(there)),
-            (vec!["B".to_owned()], vec!["A".to_owned()])
+            (vec!["B".to_owned(), "A".to_owned()], vec!["A".to_owned()])
         );
     }
 }
