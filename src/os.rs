@@ -7,6 +7,7 @@
 
 mod clock;
 pub mod files;
+pub mod process;
 pub mod signals;
 pub mod timer;
 pub mod zones;

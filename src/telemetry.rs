@@ -21,6 +21,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::os::Clock;
 
+pub mod metrics;
 mod plain;
 mod sink;
 

@@ -25,6 +25,7 @@ use pipecron::domain::{
 };
 use pipecron::ledger::{Fault, HistoryQuery, Ledger, LedgerError, MemoryLedger};
 use pipecron::os::Clock;
+use pipecron::telemetry::metrics::Metrics;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -45,6 +46,9 @@ mod limits;
 
 #[path = "daemon/log.rs"]
 mod log;
+
+#[path = "daemon/metrics.rs"]
+mod metrics;
 
 #[path = "daemon/templates.rs"]
 mod templates;
@@ -314,6 +318,8 @@ struct World {
     files: Arc<Mutex<Loaded>>,
     reads: Arc<AtomicUsize>,
     tell: Option<mpsc::Sender<Event>>,
+    /// What the process that runs, or ran last, has counted.
+    metrics: Metrics,
     daemon: Option<JoinHandle<Result<(), LedgerError>>>,
 }
 
@@ -349,6 +355,7 @@ impl World {
             files: Arc::new(Mutex::new(Ok(Config::default()))),
             reads: Arc::default(),
             tell: None,
+            metrics: Metrics::default(),
             daemon: None,
         }
     }
@@ -385,7 +392,8 @@ impl World {
         // A new process holds nothing back.
         self.service.held_back.send_replace(false);
         let (tell, events) = mpsc::channel(8);
-        let daemon = Daemon::new(self.parts(config));
+        self.metrics = Metrics::default();
+        let daemon = Daemon::new(self.parts(config)).counting(self.metrics.clone());
         self.tell = Some(tell);
         self.daemon = Some(tokio::spawn(daemon.run(events)));
     }

@@ -188,7 +188,7 @@ impl Call {
         }
     }
 
-    /// The call's name, for a message.
+    /// The call's name, for a message and for those who measure.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Runs { .. } => "ListPipelineRuns",

@@ -62,6 +62,19 @@ pub trait CodeArts: Send + Sync + 'static {
     /// Sends one request that starts a run, and classes what comes back. Never sends it twice.
     fn start(&self, start: Start) -> impl Future<Output = Answer> + Send;
 
+    /// The same, and calls `left` in the moment in which the request leaves, after all that it had to wait for here; if it
+    /// stays here, never.
+    fn start_and_tell(
+        &self,
+        start: Start,
+        left: impl FnOnce() + Send + 'static,
+    ) -> impl Future<Output = Answer> + Send {
+        async move {
+            left();
+            self.start(start).await
+        }
+    }
+
     /// Looks for the run that bears a marker: the pipeline's queue; the list of runs from `since` on, newest first, page
     /// by page; and the details of those that may be it. One look; spacing several is the caller's.
     fn find(&self, find: Find) -> impl Future<Output = Sighting> + Send;

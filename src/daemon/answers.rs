@@ -69,6 +69,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     | TickState::Ended { .. } => now,
                 };
                 report::started(now, &tick, &answer);
+                self.count_attempt(&tick, &answer);
                 self.notice_skew(now, &answer);
                 let heard = Heard::of_start(&answer);
                 self.pace(now, sent_at, &tick.account, heard, &answer.message);
@@ -188,6 +189,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             None => (well, ""),
             Some(answer) => {
                 self.notice_skew(now, answer);
+                self.count_skew(account, answer);
                 (Heard::of_failed_look(answer), answer.message.as_str())
             }
         };
@@ -207,6 +209,10 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         if let Some(news) = pace.and_then(|pace| pace.answered(now, sent_at, heard)) {
             report::pace(account, heard, news, said);
         }
+        if matches!(heard, Heard::Throttled(_)) {
+            self.metrics.throttled(account);
+        }
+        self.count_pace(account);
     }
 
     fn notice_skew(&mut self, now: Timestamp, answer: &Answer) {

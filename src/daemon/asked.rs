@@ -236,7 +236,13 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             };
             plan::open_manual(now, &entry, state, by_hand, &mut room)
         };
-        let plans = self.parts.ledger.decide(vec![name.clone()], decide).await?;
+        let began = tokio::time::Instant::now();
+        let plans = self.parts.ledger.decide(vec![name.clone()], decide).await;
+        match &plans {
+            Ok(_) => self.metrics.stored(began.elapsed()),
+            Err(_) => self.metrics.not_stored(),
+        }
+        let plans = plans?;
         self.ledger_works();
         let mut opened = None;
         for plan in plans {

@@ -71,6 +71,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     return;
                 }
                 Err(LedgerError::Refused { entry, why }) if names.contains(&entry) => {
+                    self.metrics.not_stored();
                     // What can never be stored of one entry must not silence the others.
                     let again = after(now, REFUSED_AGAIN);
                     error!(
@@ -149,7 +150,12 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 (None, _) => plan::withdraw(now, state, &mut room),
             }
         };
-        self.parts.ledger.decide(names.to_vec(), decide).await
+        let began = tokio::time::Instant::now();
+        let plans = self.parts.ledger.decide(names.to_vec(), decide).await;
+        if plans.is_ok() && !names.is_empty() {
+            self.metrics.stored(began.elapsed());
+        }
+        plans
     }
 
     fn entries(&self, names: &[EntryName]) -> HashMap<EntryName, Arc<Entry>> {
@@ -254,6 +260,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     /// Nothing is sent that could not be recorded. If the ledger may work again, the entries stay due and are decided
     /// again soon; else the daemon ends, for only a process that opens the ledger anew can go on.
     pub(super) fn ledger_failed(&mut self, failure: &LedgerError) {
+        self.metrics.not_stored();
         if !failure.is_transient() {
             if self.broken.is_none() {
                 error!("nothing more is sent, and pipecron ends: {failure}");

@@ -21,17 +21,20 @@ use crate::domain::fuse::Fuse;
 use crate::domain::pace::Pace;
 use crate::domain::plan::{self, ByHand};
 use crate::domain::request::Variable;
-use crate::domain::{AccountName, Entry, EntryName, Tick, TickId, Timestamp, rfc3339};
+use crate::domain::{AccountName, Entry, EntryName, EntryState, Tick, TickId, Timestamp, rfc3339};
 use crate::ledger::{Ledger, LedgerError};
 use crate::os::timer::Timer;
 use crate::os::{Clock, Reading};
+use crate::telemetry::metrics::Metrics;
 
 mod alarms;
 mod answers;
 pub mod asked;
+mod census;
 mod decide;
 mod follows;
 pub mod hand;
+mod measure;
 mod news;
 mod reload;
 mod report;
@@ -43,7 +46,9 @@ mod turns;
 use alarms::Alarms;
 use answers::{Came, lost, woken_by};
 use asked::{Asked, Reply, unanswered};
+use census::Census;
 use follows::Follows;
+use measure::Inherited;
 use news::News;
 use requests::UnderWay;
 pub use standing::{Health, Read, Standing};
@@ -169,6 +174,13 @@ pub struct Daemon<L, C> {
     timer: Timer,
     last_seen: Reading,
     skew_reported_at: Option<Timestamp>,
+    metrics: Metrics,
+    /// The open ticks, for those who count.
+    census: Census,
+    /// Whether it has changed since it was last told.
+    is_census_stale: bool,
+    /// Asks the ledger what was before us, beside the loop.
+    memory: JoinSet<()>,
 }
 
 impl<L, C> std::fmt::Debug for Daemon<L, C> {
@@ -251,6 +263,10 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             only: None,
             here_since: None,
             skew_reported_at: None,
+            metrics: Metrics::default(),
+            census: Census::default(),
+            is_census_stale: false,
+            memory: JoinSet::new(),
         }
     }
 
@@ -269,6 +285,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 break;
             }
             self.look_at_runs();
+            self.count_turn();
             let began = tokio::time::Instant::now();
             let woken = self.wait(&mut events).await;
             notice_stall(began.elapsed());
@@ -395,13 +412,21 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 rfc3339(newest)
             );
         }
+        self.count_config();
         let open = self.parts.ledger.open_entries().await?;
         // On a shared ledger what is under way may be another daemon's, until its lease is over.
         if !self.parts.ledger.is_shared() {
-            let decide = |now, _: &EntryName, state: &_| plan::interrupted(now, state);
+            let inherited = Inherited::default();
+            let seen = inherited.clone();
+            let decide = move |now, _: &EntryName, state: &EntryState| {
+                measure::inherit(&seen, state);
+                plan::interrupted(now, state)
+            };
             let plans = self.parts.ledger.decide(open.clone(), decide).await?;
+            self.count_inherited(&inherited);
             for plan in &plans {
                 report::plan(plan);
+                self.count_plan(plan);
                 self.note_doubts(plan);
             }
         }

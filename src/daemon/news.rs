@@ -92,8 +92,10 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     news.decide(now, state, &mut room, &followed)
                 })
             };
+            let began = Instant::now();
             match self.parts.ledger.decide(names.clone(), decide).await {
                 Ok(plans) => {
+                    self.metrics.stored(began.elapsed());
                     self.ledger_works();
                     let settled = std::mem::take(&mut self.unsettled);
                     for (name, plan) in names.iter().zip(plans) {
@@ -119,6 +121,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
 
     /// What can never be stored of one entry must not keep the others' answers from being stored.
     fn give_up_settling(&mut self, failure: &LedgerError) {
+        self.metrics.not_stored();
         error!("{failure}");
         let LedgerError::Refused { entry, .. } = failure else {
             return;

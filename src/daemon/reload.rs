@@ -60,6 +60,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                     problems = problems.len(),
                     "reload refused; the configuration that was loaded before stays"
                 );
+                self.metrics.reload_refused();
                 Err(Refusal::Problems(problems))
             }
             Ok(fresh) => Ok(self.swap(fresh).await),
@@ -156,6 +157,8 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         self.forget_removed(&config.entries);
         config.accounts = accounts;
         self.parts.config = config;
+        self.count_config();
+        self.metrics.reloaded(now, &fresh.files);
         if let Err(failure) = self
             .parts
             .ledger

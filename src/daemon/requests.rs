@@ -73,6 +73,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     /// Does what a stored plan asks for. The only place where requests are sent from.
     pub(super) fn carry_out(&mut self, name: &EntryName, plan: Plan) {
         report::plan(&plan);
+        self.count_plan(&plan);
         if let Some(only) = &mut self.only {
             for change in &plan.changes {
                 if change.tick.id == only.tick.id {
@@ -199,6 +200,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             marker: tick.marker(self.parts.ledger.id()),
             leave_within: leave_within(at, &tick),
         };
+        let left = self.count_leave(&tick);
         let service = self.parts.service.clone();
         let within = TimeDelta::from_std(start.leave_within).unwrap_or(SEND_WITHIN);
         let told = self.told.clone();
@@ -208,7 +210,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             if (told.now() - at).abs() > within {
                 return Came::Answer(not_sent("it was decided too long ago; the machine slept"));
             }
-            Came::Answer(service.start(start).await)
+            Came::Answer(service.start_and_tell(start, left).await)
         });
         self.under_way.insert(task.id(), UnderWay::Start(tick));
     }

@@ -292,6 +292,8 @@ impl Keeper {
     /// reload that came while it was being had is still owed: it may have been had with the old password.
     fn keep(&self, ground: &Ground, held: Held, as_of: u64) -> Arc<Held> {
         let is_due = held.is_due(ground.clock.now());
+        let ends = held.life.map(|life| life.ends);
+        ground.metrics.token(&ground.account.name, ends);
         let held = Arc::new(held);
         let mut state = self.state();
         state.as_of = as_of;

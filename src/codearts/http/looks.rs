@@ -210,14 +210,14 @@ impl Session {
             Err(why) => return Outcome::none(failed(Failure::ours(why))),
         };
         let mask = mask(account, &request, &held, &Secrets::new());
-        let (shown, broke_off) =
-            match exchange(client, request, SHOWN_BYTES_MAX, &self.ground.hold).await {
-                Ok(response) => (call.read(&response, &mask, self.ground.clock.now()), false),
-                Err(lost) => {
-                    let broke_off = call.is_look() && !lost.never_sent && !lost.given_up;
-                    (Shown::Failed(unanswered(call, &lost, &mask)), broke_off)
-                }
-            };
+        let asked = exchange(client, request, SHOWN_BYTES_MAX, &self.ground.hold);
+        let (shown, broke_off) = match self.ground.timed(call.name(), asked).await {
+            Ok(response) => (call.read(&response, &mask, self.ground.clock.now()), false),
+            Err(lost) => {
+                let broke_off = call.is_look() && !lost.never_sent && !lost.given_up;
+                (Shown::Failed(unanswered(call, &lost, &mask)), broke_off)
+            }
+        };
         if let Shown::Failed(answer) = &shown {
             self.heard(answer, &held);
         }

@@ -14,6 +14,7 @@ use crate::config::Account;
 use crate::domain::sighting::{Find, Look, PipelineAt, SeenRun, Sighting};
 use crate::domain::{AccountName, Answer, AnswerKind};
 use crate::os::Clock;
+use crate::telemetry::metrics::Metrics;
 
 mod credentials;
 mod dry_run;
@@ -44,6 +45,7 @@ pub struct Client {
 
 struct Inner {
     clock: Clock,
+    metrics: Metrics,
     hold: Arc<Hold>,
     trust: Arc<Trust>,
     sessions: RwLock<Sessions>,
@@ -66,9 +68,19 @@ impl Client {
     /// A client for these accounts. Reads nothing and connects to nobody yet: an account whose secrets cannot be read
     /// rests alone, and says so when it is asked for a run.
     pub fn new(accounts: &BTreeMap<AccountName, Arc<Account>>, clock: Clock) -> Self {
+        Self::counting(accounts, clock, Metrics::default())
+    }
+
+    /// The same, counting what it does there.
+    pub fn counting(
+        accounts: &BTreeMap<AccountName, Arc<Account>>,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Self {
         let client = Self {
             inner: Arc::new(Inner {
                 clock,
+                metrics,
                 hold: Arc::default(),
                 trust: Arc::default(),
                 sessions: RwLock::default(),
@@ -110,6 +122,7 @@ impl Client {
                     _ => Arc::new(Session::new(
                         Arc::clone(account),
                         self.inner.clock.clone(),
+                        self.inner.metrics.clone(),
                         Arc::clone(&self.inner.hold),
                         Arc::clone(&self.inner.trust),
                         Arc::clone(rate),
@@ -151,8 +164,12 @@ impl Client {
 
 impl CodeArts for Client {
     async fn start(&self, start: Start) -> Answer {
+        self.start_and_tell(start, || {}).await
+    }
+
+    async fn start_and_tell(&self, start: Start, left: impl FnOnce() + Send + 'static) -> Answer {
         match self.session(&start.account) {
-            Some(session) => session.start(start).await,
+            Some(session) => session.start(start, left).await,
             None => no_account(&start.account),
         }
     }

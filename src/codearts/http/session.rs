@@ -21,6 +21,7 @@ use crate::config::{Account, Credentials, NO_PROXY};
 use crate::domain::request::SecretRef;
 use crate::domain::{Answer, AnswerKind};
 use crate::os::{self, Clock};
+use crate::telemetry::metrics::Metrics;
 
 /// What is sent to the sandbox in place of a secret variable.
 const DUMMY: &str = "sandbox";
@@ -30,12 +31,22 @@ const DUMMY: &str = "sandbox";
 pub(super) struct Ground {
     pub(super) account: Arc<Account>,
     pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
     pub(super) hold: Arc<Hold>,
     trust: Arc<Trust>,
     lines: Arc<Lines>,
 }
 
 impl Ground {
+    /// Measures how long a request takes, whatever comes of it.
+    pub(super) async fn timed<T>(&self, call: &'static str, asked: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let came_of_it = asked.await;
+        let account = &self.account.name;
+        self.metrics.asked(account, call, began.elapsed());
+        came_of_it
+    }
+
     /// The client for a purpose.
     pub(super) async fn client(&self, purpose: Purpose) -> Result<reqwest::Client, Failure> {
         if let Some(client) = self.lines.ready(purpose) {
@@ -63,6 +74,7 @@ impl Session {
     pub(super) fn new(
         account: Arc<Account>,
         clock: Clock,
+        metrics: Metrics,
         hold: Arc<Hold>,
         trust: Arc<Trust>,
         rate: Arc<Rate>,
@@ -71,6 +83,7 @@ impl Session {
             ground: Arc::new(Ground {
                 account,
                 clock,
+                metrics,
                 hold,
                 trust,
                 lines: Arc::default(),
@@ -91,15 +104,16 @@ impl Session {
     }
 
     /// Starts a run: gets everything ready, sends one request, classes what comes back.
-    pub(super) async fn start(&self, start: Start) -> Answer {
+    pub(super) async fn start(&self, start: Start, left: impl FnOnce() + Send) -> Answer {
         let hold = &self.ground.hold;
         let prepared = match hold.unless(self.prepare(&start)).await {
             Ok(Ok(prepared)) => prepared,
             Ok(Err(failure)) => return failed(failure),
             Err(HeldBack) => return held_back(),
         };
+        left();
         let sent = exchange(&prepared.client, prepared.request, BODY_BYTES_MAX, hold);
-        let answer = match sent.await {
+        let answer = match self.ground.timed("RunPipeline", sent).await {
             Ok(response) => read(&response, &prepared.mask, self.ground.clock.now()),
             Err(lost) => unanswered(&lost, &prepared.mask),
         };

@@ -150,9 +150,12 @@ async fn call(
         .client(purpose)
         .await
         .map_err(|failure| failure.message)?;
-    exchange(&client, request, BODY_BYTES_MAX, &ground.hold)
-        .await
-        .map_err(|lost| lost.why)
+    let asked = exchange(&client, request, BODY_BYTES_MAX, &ground.hold);
+    let name = match purpose {
+        Purpose::Metadata => "metadata",
+        Purpose::Start | Purpose::Look | Purpose::Call => "token",
+    };
+    ground.timed(name, asked).await.map_err(|lost| lost.why)
 }
 
 async fn metadata_key(
