@@ -30,6 +30,7 @@ use crate::os::zones::Zones;
 use crate::os::{self, Clock, Reading};
 use crate::page::server::{self, Listen, Server};
 use crate::sandbox::{self, Sandbox};
+use crate::telemetry::metrics::{Metrics, Source};
 use crate::telemetry::{self, Logging, Loss};
 
 /// Arguments of `daemon`.
@@ -122,6 +123,7 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
     let paths = load::config_paths(common);
     let path = load::ledger_path(common)?;
     let mut read = load::read(&paths, &clock);
+    let metrics = Metrics::default();
     if read.config.is_none() && (options.strict || !path.exists()) {
         return refuse(&read);
     }
@@ -139,10 +141,14 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
     let key = load::config_key(&paths);
     if read.config.is_none() {
         match last_good(&*ledger, &key, &read, &clock).await? {
-            Some(last) => read = last,
+            Some(last) => {
+                read = last;
+                metrics.loaded(clock.now(), &read.files, Source::Ledger);
+            }
             None => return refuse(&read),
         }
     } else {
+        metrics.loaded(clock.now(), &read.files, Source::Files);
         ledger
             .keep_config(key.clone(), std::mem::take(&mut read.files))
             .await?;
@@ -165,7 +171,8 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
         Some(url) => sandboxed(config, url),
         None => config,
     };
-    let client = Client::new(&config.accounts, clock.clone());
+    metrics.use_config(&config);
+    let client = Client::counting(&config.accounts, clock.clone(), metrics.clone());
     if sandbox.is_none() {
         for why in load::missing_secrets(&config, &client) {
             warn!("{why}");
@@ -189,7 +196,8 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
     };
     // Dropped before the ledger is closed.
     let _control = control(common, options.control_mode, &ledger, &clock, tell.clone());
-    let _page = page(options, &ledger, &clock, tell);
+    let counted = (metrics.clone(), logging.loss());
+    let _page = page(options, &ledger, &clock, tell, counted);
     let seen = clock.clone();
     let start = async || start_chores(history.clone(), logging.loss()).await;
     let parts = Parts {
@@ -201,7 +209,8 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
         config_key: key,
         grace: options.grace,
     };
-    let ended = chores::beside(&seen, start, Daemon::new(parts).run(events)).await?;
+    let daemon = Daemon::new(parts).counting(metrics);
+    let ended = chores::beside(&seen, start, daemon.run(events)).await?;
     ended.context("ended, and not as asked")?;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -270,6 +279,7 @@ fn page(
     ledger: &Arc<SqliteLedger>,
     clock: &Clock,
     tell: mpsc::Sender<Event>,
+    (metrics, loss): (Metrics, Loss),
 ) -> Option<Server> {
     let Listen::At(address) = options.listen else {
         return None;
@@ -288,6 +298,8 @@ fn page(
         clock: clock.clone(),
         node: os::node_name(),
         token,
+        metrics,
+        loss: Some(loss),
     };
     let (bound, _) = oneshot::channel();
     Some(Server::start(address, parts, bound))

@@ -32,9 +32,15 @@ use super::pages::{Page, Query};
 use super::{Held, LISTED_TICKS, STRIP_TICKS, Sight, pages};
 use crate::daemon::{Event, Standing};
 use crate::domain::pause::Pause;
-use crate::domain::{EntryName, TickId};
+use crate::domain::{EntryName, TickId, Timestamp};
 use crate::ledger::{Glance, HistoryQuery, Ledger};
 use crate::os::Clock;
+use crate::telemetry::Loss;
+use crate::telemetry::metrics::{Form, Metrics};
+
+mod measures;
+
+use measures::Measured;
 
 /// Most connections at once.
 const CONNECTIONS_MAX: usize = 24;
@@ -111,6 +117,10 @@ pub struct Parts<L> {
     pub node: String,
     /// Who does not know it gets nothing, if there is one.
     pub token: Option<SecretString>,
+    /// What is counted, for Prometheus.
+    pub metrics: Metrics,
+    /// The lost log lines, if somebody counts them.
+    pub loss: Option<Loss>,
 }
 
 impl<L> fmt::Debug for Parts<L> {
@@ -144,8 +154,10 @@ impl Server {
         let shared = Arc::new(Shared {
             needs_local_host: address.ip().is_loopback() && parts.token.is_none(),
             own: address.ip(),
+            began: parts.clock.now(),
             parts,
             seen: Mutex::new(None),
+            measured: Measured::default(),
         });
         Self {
             task: tokio::spawn(async move {
@@ -180,7 +192,10 @@ struct Shared<L> {
     /// Whether a request has to name this machine as its host.
     needs_local_host: bool,
     own: IpAddr,
+    /// When the server was made, as the process began.
+    began: Timestamp,
     seen: Mutex<Option<Seen>>,
+    measured: Measured,
 }
 
 /// What was seen last.
@@ -283,7 +298,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
                       base-uri 'none'; frame-ancestors 'none'";
 
 async fn answer<L: Ledger>(
-    shared: &Shared<L>,
+    shared: &Arc<Shared<L>>,
     request: &Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let answer = find(shared, request).await;
@@ -319,7 +334,7 @@ async fn answer<L: Ledger>(
     response.body(Full::new(body)).unwrap_or_default()
 }
 
-async fn find<L: Ledger>(shared: &Shared<L>, request: &Request<Incoming>) -> Answer {
+async fn find<L: Ledger>(shared: &Arc<Shared<L>>, request: &Request<Incoming>) -> Answer {
     if *request.method() != Method::GET && *request.method() != Method::HEAD {
         return Answer::text(405, "these pages only read: GET or HEAD\n");
     }
@@ -361,6 +376,10 @@ async fn find<L: Ledger>(shared: &Shared<L>, request: &Request<Incoming>) -> Ans
             return Answer::fixed(ICON, include_str!("icon-bad.svg"));
         }
         _ => {}
+    }
+    if path == "/metrics" {
+        let form = Form::wanted(header("accept").unwrap_or_default());
+        return measures::answer(shared, form).await;
     }
     match page(shared, path, request.uri().query().unwrap_or_default()).await {
         Ok(answer) => answer,

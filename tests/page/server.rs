@@ -11,6 +11,7 @@ use pipecron::domain::{Change, Plan, Reason, Tick, TickId, TickState};
 use pipecron::ledger::{Fault, Ledger, MemoryLedger};
 use pipecron::os::Clock;
 use pipecron::page::server::{Listen, Parts, Server, TOKEN_CHARS_MIN, check_token};
+use pipecron::telemetry::metrics::Metrics;
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,6 +28,7 @@ pub(crate) struct Served {
     /// Whether the loop answers.
     pub(crate) answers: Arc<AtomicBool>,
     ledger_fails: Arc<AtomicBool>,
+    pub(crate) metrics: Metrics,
 }
 
 pub(crate) async fn served(yaml: &str, token: Option<&str>) -> Served {
@@ -36,12 +38,16 @@ pub(crate) async fn served(yaml: &str, token: Option<&str>) -> Served {
     let answers = Arc::new(AtomicBool::new(true));
     let ledger_fails = Arc::new(AtomicBool::new(false));
     let ledger = Arc::new(MemoryLedger::new(Clock::system()));
+    let metrics = Metrics::default();
+    metrics.use_config(&config);
     let parts = Parts {
         ledger: ledger.clone(),
         tell,
         clock: Clock::system(),
         node: "builder".to_owned(),
         token: token.map(|token| SecretString::from(token.to_owned())),
+        metrics: metrics.clone(),
+        loss: None,
     };
     let (bound, at) = oneshot::channel();
     let server = Server::start("127.0.0.1:0".parse().unwrap(), parts, bound);
@@ -70,6 +76,7 @@ pub(crate) async fn served(yaml: &str, token: Option<&str>) -> Served {
         looks,
         answers,
         ledger_fails,
+        metrics,
     }
 }
 
@@ -423,4 +430,86 @@ async fn the_pages_show_what_is_in_the_ledger() {
     assert!(answer.contains("refused: it is Tuesday"), "{answer}");
     let answer = get(served.at, "/entry/web", "").await;
     assert!(answer.contains("not started: refused"), "{answer}");
+}
+
+#[tokio::test]
+async fn the_metrics_are_handed_out_under_the_same_rules() {
+    let token = "a-token-of-more-than-20-characters";
+    let with_token = served(&yaml("", &[("web", NIGHTLY)]), Some(token)).await;
+    assert_status(&get(with_token.at, "/metrics", "").await, 401);
+    let bearer = format!("authorization: Bearer {token}\r\n");
+    assert_status(&get(with_token.at, "/metrics", &bearer).await, 200);
+
+    let served = served(&yaml("", &[("web", NIGHTLY)]), None).await;
+    let foreign = "GET /metrics HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
+    assert_status(&raw(served.at, foreign.as_bytes()).await, 421);
+    let answer = get(served.at, "/metrics", "").await;
+    assert_status(&answer, 200);
+    let kind = "content-type: text/plain; version=0.0.4; charset=utf-8\r\n";
+    assert!(answer.contains(kind), "{answer}");
+    assert!(answer.contains("cache-control: no-store\r\n"), "{answer}");
+    for series in [
+        "\npipecron_entries{state=\"active\"} 1\n",
+        "\npipecron_entry_next_due_timestamp_seconds{entry=\"web\"} ",
+        "\nprocess_resident_memory_bytes ",
+        "\nprocess_start_time_seconds ",
+        "\npipecron_ticks_ended_total{reason=\"gave_up\"} 0\n",
+    ] {
+        assert!(answer.contains(series), "{series} is not in {answer}");
+    }
+    let open = "accept: application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5\r\n";
+    let answer = get(served.at, "/metrics", open).await;
+    let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n";
+    assert!(answer.contains(kind), "{answer}");
+    assert!(answer.contains("\n# EOF\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_scrape_asks_nothing_of_the_loop_and_little_of_the_ledger() {
+    let served = served(&yaml("", &[("web", NIGHTLY)]), None).await;
+    served.answers.store(false, Ordering::SeqCst);
+    served.metrics.woke(Clock::system().now());
+    let progress = "\npipecron_loop_last_progress_timestamp_seconds ";
+    // A loop that hangs is what the page has to tell of; a ledger that fails costs the pauses alone.
+    served.ledger.fail_reads(u32::MAX, Fault::Io);
+    let first = get(served.at, "/metrics", "").await;
+    assert!(first.contains(progress), "{first}");
+    // Whoever asks in an endless loop gets what was written a moment ago.
+    let cpu = |page: &str| {
+        let line = page.lines().find(|line| line.starts_with("process_cpu"));
+        line.map(str::to_owned)
+    };
+    let mut same = 0;
+    for _ in 0..50 {
+        same += usize::from(cpu(&get(served.at, "/metrics", "").await) == cpu(&first));
+    }
+    assert!(same > 10, "{same}");
+    assert_eq!(served.looks.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn what_is_paused_is_counted_as_paused() {
+    let served = served(&yaml("", &[("web", NIGHTLY), ("app", NIGHTLY)]), None).await;
+    let now = Clock::system().now();
+    let pause = pipecron::domain::Pause {
+        scope: pipecron::domain::Scope::Entry(name("web")),
+        since: now,
+        until: None,
+        by: "alice".to_owned(),
+        reason: String::new(),
+        lifted: None,
+    };
+    served.ledger.put_pause(pause).await.unwrap();
+    let answer = get(served.at, "/metrics", "").await;
+    assert!(
+        answer.contains("\npipecron_entries{state=\"paused\"} 1\n"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("\npipecron_entries{state=\"active\"} 1\n"),
+        "{answer}"
+    );
+    let due = "\npipecron_entry_next_due_timestamp_seconds{entry=";
+    assert!(answer.contains(&format!("{due}\"app\"}}")), "{answer}");
+    assert!(!answer.contains(&format!("{due}\"web\"}}")), "{answer}");
 }

@@ -110,3 +110,90 @@ fn other_machines_get_no_page_without_a_token() {
         text(&output.stderr)
     );
 }
+
+/// A number on a page of metrics.
+fn number(page: &str, series: &str) -> Option<f64> {
+    let line = page.lines().find_map(|line| line.strip_prefix(series));
+    line.and_then(|value| value.trim().parse().ok())
+}
+
+/// Scrapes until `is_there`.
+fn scraped(url: &str, is_there: impl Fn(&str) -> bool) -> String {
+    let start = std::time::Instant::now();
+    loop {
+        let page = get(&format!("{url}/metrics"));
+        if is_there(&page) {
+            return page;
+        }
+        assert!(start.elapsed() < PATIENCE, "never came: {page}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn prometheus_scrapes_what_ran_and_what_was_reloaded() {
+    let place = Place::new();
+    place.write(&schedules("every-second", "nightly"));
+    let mut daemon = place.daemon(&["--sandbox", "--listen", "127.0.0.1:0"]);
+    let url = page_of(&mut daemon);
+    daemon.says(&["run_id="]);
+    let started = "pipecron_attempts_total{account=\"main\",class=\"started\"}";
+    let page = scraped(&url, |page| {
+        number(page, started).is_some_and(|count| count >= 1.0)
+    });
+    let at_least_one = [
+        "pipecron_ticks_opened_total{origin=\"scheduled\"}",
+        "pipecron_start_lateness_seconds_count",
+        "pipecron_ledger_commit_duration_seconds_count",
+        "pipecron_api_request_duration_seconds_count{account=\"main\",call=\"RunPipeline\"}",
+        "pipecron_wakes_total",
+        "pipecron_config_last_reload_successful",
+        "process_cpu_seconds_total",
+    ];
+    for series in at_least_one {
+        assert!(
+            number(&page, series).is_some_and(|count| count > 0.0),
+            "{series}: {page}"
+        );
+    }
+    assert_eq!(number(&page, "pipecron_config_from_ledger"), Some(0.0));
+    assert_eq!(number(&page, "pipecron_log_lines_lost_total"), Some(0.0));
+    assert!(
+        page.contains("pipecron_build_info{version=\"0.1.0\",tzdata=\""),
+        "{page}"
+    );
+    // The service's clock is this machine's, and its answers tell.
+    let skew = number(
+        &page,
+        "pipecron_account_clock_skew_seconds{account=\"main\"}",
+    );
+    assert!(skew.is_some_and(|skew| skew.abs() < 60.0), "{page}");
+
+    place.write("schedules: [broken");
+    let reloaded = place.run(&["reload", "--sandbox"]);
+    assert_eq!(reloaded.status.code(), Some(1));
+    let refused = "pipecron_reloads_total{result=\"refused\"}";
+    let page = scraped(&url, |page| number(page, refused) == Some(1.0));
+    assert_eq!(
+        number(&page, "pipecron_config_last_reload_successful"),
+        Some(0.0)
+    );
+    daemon.stop();
+
+    // A start with broken files runs on what the ledger kept, and says so.
+    let mut daemon = place.daemon(&["--sandbox", "--listen", "127.0.0.1:0"]);
+    let url = page_of(&mut daemon);
+    let page = scraped(&url, |page| {
+        number(page, "pipecron_wakes_total") > Some(0.0)
+    });
+    assert_eq!(
+        number(&page, "pipecron_config_from_ledger"),
+        Some(1.0),
+        "{page}"
+    );
+    assert_eq!(
+        number(&page, "pipecron_config_last_reload_successful"),
+        Some(0.0)
+    );
+    daemon.stop();
+}
