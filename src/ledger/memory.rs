@@ -19,7 +19,7 @@ use crate::domain::{
 use crate::os::Clock;
 
 use super::rule::{self, Effect, Stored, Wanted};
-use super::{Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, Story};
+use super::{Changed, Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, Story};
 
 /// A ledger in memory.
 #[derive(Debug, Clone)]
@@ -50,12 +50,17 @@ struct Rows {
     /// By when they began and scope.
     pauses: BTreeMap<(Timestamp, String), Pause>,
     acts: Vec<Act>,
+    /// The number of the newest change.
+    changes: u64,
+    memos: BTreeMap<String, String>,
     faults: Faults,
 }
 
 #[derive(Debug, Clone)]
 struct Row {
     tick: Tick,
+    /// The number of its last change.
+    changed: u64,
     attempts: BTreeMap<u32, Attempt>,
     notes: Vec<(Timestamp, String)>,
 }
@@ -175,6 +180,8 @@ impl Rows {
             skips: self.skips.clone(),
             pauses: self.pauses.clone(),
             acts: self.acts.clone(),
+            changes: self.changes,
+            memos: self.memos.clone(),
             faults: Faults::default(),
         }
     }
@@ -373,10 +380,13 @@ impl Rows {
         }
         let mut row = old.clone().unwrap_or_else(|| Row {
             tick: tick.clone(),
+            changed: 0,
             attempts: BTreeMap::new(),
             notes: Vec::new(),
         });
+        self.changes += 1;
         row.tick = tick.clone();
+        row.changed = self.changes;
         row.notes.push((now, tick.note.clone()));
         if let Some(attempt) = &change.attempt {
             rule::answers(row.attempts.get(&attempt.number), attempt)?;
@@ -518,6 +528,42 @@ impl Ledger for MemoryLedger {
         found.sort_by(|a, b| b.due.cmp(&a.due).then_with(|| a.id.cmp(&b.id)));
         let limit = query.limit.map_or(usize::MAX, |limit| limit as usize);
         Ok(found.into_iter().take(limit).cloned().collect())
+    }
+
+    async fn changes(&self, after: u64, limit: u32) -> Result<Vec<Changed>, LedgerError> {
+        let rows = self.read()?;
+        let changed = rows.ticks.values().filter(|row| row.changed > after);
+        let mut changed: Vec<&Row> = changed.collect();
+        changed.sort_by_key(|row| row.changed);
+        let of = |row: &Row| {
+            let answers = row.attempts.values().rev();
+            Changed {
+                number: row.changed,
+                glance: row.tick.clone().into(),
+                code: answers
+                    .filter_map(|attempt| attempt.answer.as_ref())
+                    .next()
+                    .and_then(|answer| answer.code.clone()),
+            }
+        };
+        Ok(changed.into_iter().take(limit as usize).map(of).collect())
+    }
+
+    async fn newest_change(&self) -> Result<u64, LedgerError> {
+        Ok(self.read()?.changes)
+    }
+
+    async fn put_memo(&self, key: String, text: String) -> Result<(), LedgerError> {
+        let mut rows = self.lock();
+        if let Some(fault) = next_fault(&mut rows.faults.commits) {
+            return Err(failed("written", fault));
+        }
+        rows.memos.insert(key, text);
+        Ok(())
+    }
+
+    async fn memo(&self, key: String) -> Result<Option<String>, LedgerError> {
+        Ok(self.read()?.memos.get(&key).cloned())
     }
 
     async fn story(&self, tick: TickId) -> Result<Option<Story>, LedgerError> {

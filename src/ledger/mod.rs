@@ -22,7 +22,7 @@ mod rule;
 pub mod sqlite;
 mod url;
 
-pub use glance::Glance;
+pub use glance::{Changed, Glance};
 pub use memory::MemoryLedger;
 pub use sqlite::SqliteLedger;
 pub use url::{UrlError, parse_url};
@@ -250,6 +250,28 @@ pub trait Ledger: Send + Sync + 'static {
             Ok(all)
         }
     }
+
+    /// The ticks that changed after the change of that number, in the order of their last changes, at most `limit`. Each
+    /// is told once, as it stands now: what lay between is not.
+    fn changes(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Changed>, LedgerError>> + Send;
+
+    /// The number of the newest change; 0 if there was none.
+    fn newest_change(&self) -> impl Future<Output = Result<u64, LedgerError>> + Send;
+
+    /// Keeps a text under `key`, in place of what was there.
+    fn put_memo(
+        &self,
+        key: String,
+        text: String,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// The text under `key`.
+    fn memo(&self, key: String)
+    -> impl Future<Output = Result<Option<String>, LedgerError>> + Send;
 
     /// Everything about one tick.
     fn story(

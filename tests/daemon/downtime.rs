@@ -2,7 +2,7 @@
 //! only what it tells.
 
 use pipecron::domain::{Act, EntryState, LastSuccess, Pause, Plan, Scope, Skip, TickId};
-use pipecron::ledger::{GoodConfig, LedgerError, Story};
+use pipecron::ledger::{Changed, GoodConfig, LedgerError, Story};
 
 use tokio::task::JoinSet;
 
@@ -40,6 +40,22 @@ impl Ledger for Counted {
 
     async fn history(&self, query: HistoryQuery) -> Result<Vec<Tick>, LedgerError> {
         self.rows.history(query).await
+    }
+
+    async fn changes(&self, after: u64, limit: u32) -> Result<Vec<Changed>, LedgerError> {
+        self.rows.changes(after, limit).await
+    }
+
+    async fn newest_change(&self) -> Result<u64, LedgerError> {
+        self.rows.newest_change().await
+    }
+
+    async fn put_memo(&self, key: String, text: String) -> Result<(), LedgerError> {
+        self.rows.put_memo(key, text).await
+    }
+
+    async fn memo(&self, key: String) -> Result<Option<String>, LedgerError> {
+        self.rows.memo(key).await
     }
 
     async fn story(&self, tick: TickId) -> Result<Option<Story>, LedgerError> {

@@ -377,7 +377,7 @@ fn a_write_that_the_system_refuses_in_the_middle_loses_nothing_acknowledged() {
     let place = Place::new();
     // The kernel lets no file of the child grow beyond this many blocks: each write past it fails, as on a broken disk.
     let mut shell = Command::new("sh");
-    shell.args(["-c", "trap '' XFSZ; ulimit -f 600; exec \"$@\"", "sh"]);
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 900; exec \"$@\"", "sh"]);
     shell.arg(std::env::current_exe().unwrap());
     let mut writer = Other::start(shell, &place.path(), "write");
     let acknowledged: BTreeSet<_> = writer.lines().collect();

@@ -978,6 +978,92 @@ pub(crate) async fn the_newest_ticks_of_many_entries_are_given_in_short(ledger: 
     }
 }
 
+pub(crate) async fn what_changed_is_told_once_in_the_order_of_the_last_changes(
+    ledger: impl Ledger,
+) {
+    assert_eq!(ledger.newest_change().await.unwrap(), 0);
+    let (a, b, c) = (
+        tick("a", second(10)),
+        tick("b", second(5)),
+        tick("c", second(1)),
+    );
+    put(&ledger, [&a, &b, &c]).await;
+    // What fails changes nothing.
+    store(&ledger, "a", plan([&b])).await.unwrap_err();
+    let first = sent(&a, second(10));
+    let mut refused = attempt(&a, 1, second(10));
+    let mut doubtful = first.clone();
+    doubtful.state = TickState::Doubtful {
+        look_at: second(20),
+    };
+    doubtful.doubt = Some(Doubt {
+        since: second(10),
+        looks: 0,
+        failures: 0,
+        precaution: false,
+    });
+    let throttled = Answer {
+        code: Some("APIGW.0308".to_owned()),
+        ..answer(AnswerKind::Throttled)
+    };
+    for (tick, answer) in [(&first, None), (&doubtful, Some(throttled))] {
+        refused.answered_at = answer.as_ref().map(|_| second(11));
+        refused.answer = answer;
+        let change = Change {
+            tick: tick.clone(),
+            attempt: Some(refused.clone()),
+        };
+        let plan = Plan {
+            changes: vec![change],
+            ..Plan::default()
+        };
+        store(&ledger, "a", plan).await.unwrap();
+    }
+    let all = ledger.changes(0, 100).await.unwrap();
+    let told: Vec<Glance> = all.iter().map(|changed| changed.glance.clone()).collect();
+    let expected = [&b, &c, &doubtful].map(|tick| Glance::from(tick.clone()));
+    assert_eq!(told, expected);
+    assert_eq!(told[2].doubt_since, Some(second(10)));
+    let code = refused.answer.unwrap().code;
+    assert!(code.is_some());
+    let codes: Vec<_> = all.iter().map(|changed| changed.code.clone()).collect();
+    assert_eq!(codes, [None, None, code]);
+    let numbers: Vec<u64> = all.iter().map(|changed| changed.number).collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+    assert_eq!(ledger.newest_change().await.unwrap(), numbers[2]);
+    // Page by page.
+    assert_eq!(ledger.changes(0, 2).await.unwrap(), all[..2]);
+    assert_eq!(ledger.changes(numbers[1], 2).await.unwrap(), all[2..]);
+    assert_eq!(ledger.changes(numbers[2], 2).await.unwrap(), []);
+}
+
+pub(crate) async fn what_is_forgotten_never_takes_the_numbers_of_changes_with_it(
+    ledger: impl Ledger,
+) {
+    let old = ended(&tick("a", second(0)), Reason::Failed, second(1));
+    put(&ledger, [&old]).await;
+    let before = ledger.newest_change().await.unwrap();
+    assert_eq!(ledger.prune(second(1_000)).await.unwrap(), 1);
+    assert_eq!(ledger.newest_change().await.unwrap(), before);
+    put(&ledger, [&tick("a", second(10))]).await;
+    let after = ledger.changes(before, 10).await.unwrap();
+    assert_eq!(after.len(), 1, "{after:?}");
+}
+
+pub(crate) async fn memos_are_kept_by_key(ledger: impl Ledger) {
+    let memo = async |key: &str| ledger.memo(key.to_owned()).await.unwrap();
+    let put = async |key: &str, text: &str| {
+        let (key, text) = (key.to_owned(), text.to_owned());
+        ledger.put_memo(key, text).await.unwrap();
+    };
+    assert_eq!(memo("one").await, None);
+    put("one", "1").await;
+    put("other", "").await;
+    put("one", "\u{1f600} '2'").await;
+    assert_eq!(memo("one").await.as_deref(), Some("\u{1f600} '2'"));
+    assert_eq!(memo("other").await.as_deref(), Some(""));
+}
+
 pub(crate) async fn the_history_is_read_page_by_page(ledger: impl Ledger) {
     // Many of one instant: pages break within it.
     let mut ticks: Vec<_> = (0..10)

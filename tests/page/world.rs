@@ -90,6 +90,7 @@ pub(crate) fn glance(entry: &str, ago: TimeDelta, state: TickState) -> Glance {
         opened_at: due,
         state,
         run: None,
+        doubt_since: None,
         note: "a note".to_owned(),
     }
 }

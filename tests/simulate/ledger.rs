@@ -7,7 +7,9 @@ use pipecron::config::SourceFile;
 use pipecron::domain::{
     Act, EntryName, EntryState, LastSuccess, Pause, Plan, Scope, Skip, TickId, Timestamp,
 };
-use pipecron::ledger::{Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, MemoryLedger, Story};
+use pipecron::ledger::{
+    Changed, Fault, GoodConfig, HistoryQuery, Ledger, LedgerError, MemoryLedger, Story,
+};
 
 use super::checks::Checks;
 use super::dice::Dice;
@@ -103,6 +105,22 @@ impl Ledger for SimLedger {
         query: HistoryQuery,
     ) -> Result<Vec<pipecron::domain::Tick>, LedgerError> {
         self.rows.history(query).await
+    }
+
+    async fn changes(&self, after: u64, limit: u32) -> Result<Vec<Changed>, LedgerError> {
+        self.rows.changes(after, limit).await
+    }
+
+    async fn newest_change(&self) -> Result<u64, LedgerError> {
+        self.rows.newest_change().await
+    }
+
+    async fn put_memo(&self, key: String, text: String) -> Result<(), LedgerError> {
+        self.rows.put_memo(key, text).await
+    }
+
+    async fn memo(&self, key: String) -> Result<Option<String>, LedgerError> {
+        self.rows.memo(key).await
     }
 
     async fn story(&self, tick: TickId) -> Result<Option<Story>, LedgerError> {

@@ -1,4 +1,4 @@
-//! What people asked for, as rows: pauses and acts.
+//! What people asked for, as rows: pauses and acts; and what parts of the daemon remember.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -138,4 +138,22 @@ pub(super) fn prune(conn: &Connection, before: i64) -> Result<()> {
     conn.prepare_cached("DELETE FROM acts WHERE at < ?1")?
         .execute([before])?;
     Ok(())
+}
+
+/// Keeps a text under a key.
+pub(super) fn put_memo(conn: &Connection, key: &str, text: &str) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO memos (key, text) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET text = excluded.text",
+    )?
+    .execute([key, text])?;
+    Ok(())
+}
+
+/// The text under a key.
+pub(super) fn memo(conn: &Connection, key: &str) -> Result<Option<String>> {
+    let found = conn
+        .prepare_cached("SELECT text FROM memos WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()?;
+    Ok(found)
 }

@@ -20,7 +20,9 @@ use crate::domain::{
 };
 use crate::os::Clock;
 
-use super::{Fault, Glance, GoodConfig, HistoryQuery, Ledger, LedgerError, PRUNE_ROWS_MAX, Story};
+use super::{
+    Changed, Fault, Glance, GoodConfig, HistoryQuery, Ledger, LedgerError, PRUNE_ROWS_MAX, Story,
+};
 use fault::{RowError, cannot_open, on_io, on_open};
 use file::{Found, Lock, Standing};
 use reader::Reader;
@@ -306,6 +308,26 @@ impl Ledger for SqliteLedger {
     ) -> Result<Vec<Glance>, LedgerError> {
         self.read(move |conn| rows::glances(conn, &entries, count))
             .await
+    }
+
+    async fn changes(&self, after: u64, limit: u32) -> Result<Vec<Changed>, LedgerError> {
+        self.read(move |conn| rows::changes(conn, after, limit))
+            .await
+    }
+
+    async fn newest_change(&self) -> Result<u64, LedgerError> {
+        self.read(rows::newest_change).await
+    }
+
+    async fn put_memo(&self, key: String, text: String) -> Result<(), LedgerError> {
+        self.write(writer::Message::Chore, move |conn, _| {
+            marks::put_memo(conn, &key, &text)
+        })
+        .await
+    }
+
+    async fn memo(&self, key: String) -> Result<Option<String>, LedgerError> {
+        self.read(move |conn| marks::memo(conn, &key)).await
     }
 
     async fn story(&self, tick: TickId) -> Result<Option<Story>, LedgerError> {

@@ -10,12 +10,13 @@ use serde::de::DeserializeOwned;
 
 use crate::config::SourceFile;
 use crate::domain::{
-    AccountName, Answer, Attempt, Change, EntryName, EntryState, LastSuccess, Mark, MarkChange,
-    Origin, PipelineAt, Plan, Reason, Run, Skip, Tick, TickId, TickState, Timestamp,
+    AccountName, Answer, Attempt, Change, Doubt, EntryName, EntryState, LastSuccess, Mark,
+    MarkChange, Origin, PipelineAt, Plan, Reason, Run, Skip, Tick, TickId, TickState, Timestamp,
 };
 
+use super::super::glance::doubt_since;
 use super::super::rule::{self, Effect, Stored, Wanted};
-use super::super::{Glance, GoodConfig, HistoryQuery, Story};
+use super::super::{Changed, Glance, GoodConfig, HistoryQuery, Story};
 use super::fault::RowError;
 use super::marks;
 
@@ -272,10 +273,10 @@ fn apply(conn: &Connection, now: Timestamp, entry: &EntryName, change: &Change) 
         seq,
     ) {
         (Effect::Update, Some(seq)) => {
-            update(conn, seq, tick)?;
+            update(conn, seq, tick, next_change(conn)?)?;
             seq
         }
-        (Effect::Open | Effect::Update, _) => open(conn, tick)?,
+        (Effect::Open | Effect::Update, _) => open(conn, tick, next_change(conn)?)?,
     };
     put_run(conn, seq, tick.run.as_ref())?;
     if let Some(success) = tick.success() {
@@ -330,14 +331,14 @@ fn stored(conn: &Connection, id: &TickId) -> Result<Option<(i64, Stored)>> {
     Ok(Some((seq, stored)))
 }
 
-fn open(conn: &Connection, tick: &Tick) -> Result<i64> {
+fn open(conn: &Connection, tick: &Tick, change: i64) -> Result<i64> {
     let (at, reason) = state_columns(tick.state);
     let inserted = conn
         .prepare_cached(
             "INSERT INTO ticks (id, entry, due, origin, opened_at, account, request, policy, deadline, state, \
              state_at, reason, attempts, refusals, holds, doubt, missed, note, project_id, pipeline_id, alive, place, \
-             moved_from) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-             ?22, ?23)",
+             moved_from, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
+             ?22, ?23, ?24)",
         )?
         .insert(params![
             tick.id.as_str(),
@@ -363,6 +364,7 @@ fn open(conn: &Connection, tick: &Tick) -> Result<i64> {
             is_alive(tick),
             tick.holds_place(),
             instants_text(&tick.moved_from)?,
+            change,
         ]);
     inserted.map_err(|error| match error.sqlite_extended_error_code() {
         // The index on (entry, due) says no: the same tick under another id.
@@ -373,12 +375,12 @@ fn open(conn: &Connection, tick: &Tick) -> Result<i64> {
     })
 }
 
-fn update(conn: &Connection, seq: i64, tick: &Tick) -> Result<()> {
+fn update(conn: &Connection, seq: i64, tick: &Tick, change: i64) -> Result<()> {
     let (at, reason) = state_columns(tick.state);
     conn.prepare_cached(
         "UPDATE ticks SET account = ?2, request = ?3, policy = ?4, deadline = ?5, state = ?6, state_at = ?7, \
          reason = ?8, attempts = ?9, refusals = ?10, holds = ?11, doubt = ?12, missed = ?13, note = ?14, project_id = ?15, \
-         pipeline_id = ?16, alive = ?17, place = ?18 WHERE seq = ?1",
+         pipeline_id = ?16, alive = ?17, place = ?18, changed = ?19 WHERE seq = ?1",
     )?
     .execute(params![
         seq,
@@ -399,6 +401,7 @@ fn update(conn: &Connection, seq: i64, tick: &Tick) -> Result<()> {
         tick.request.pipeline_id,
         is_alive(tick),
         tick.holds_place(),
+        change,
     ])?;
     Ok(())
 }
@@ -543,38 +546,81 @@ pub(super) fn history(conn: &Connection, query: &HistoryQuery) -> Result<Vec<Tic
     ticks(conn, &sql, &values)
 }
 
+/// The columns that `glance` reads, in its order.
+const GLANCE: &str = "t.id, t.entry, t.due, t.account, t.project_id, t.pipeline_id, t.origin, t.opened_at, t.state, \
+     t.state_at, t.reason, t.doubt, t.note, \
+     r.run_id, r.queue_id, r.started_at, r.number, r.outcome, r.ended_at, r.failed_stage, r.overdue, r.watched";
+
 /// The newest ticks of each entry in short.
 pub(super) fn glances(conn: &Connection, entries: &[EntryName], count: u32) -> Result<Vec<Glance>> {
-    let sql = format!(
-        "SELECT t.id, t.due, t.account, t.project_id, t.pipeline_id, t.origin, t.opened_at, t.state, t.state_at, t.reason, t.note, \
-         r.run_id, r.queue_id, r.started_at, r.number, r.outcome, r.ended_at, r.failed_stage, r.overdue, r.watched \
-         FROM {ALL} WHERE t.entry = ?1 ORDER BY t.due DESC, t.id LIMIT ?2"
-    );
+    let sql =
+        format!("SELECT {GLANCE} FROM {ALL} WHERE t.entry = ?1 ORDER BY t.due DESC, t.id LIMIT ?2");
     let mut statement = conn.prepare_cached(&sql)?;
     let mut glances = Vec::new();
     for entry in entries {
         let mut rows = statement.query(params![entry.as_str(), count])?;
         while let Some(row) = rows.next()? {
-            let mut cells = Cells::new(row);
-            let id = cells.next::<String>()?;
-            glances.push(Glance {
-                entry: entry.clone(),
-                due: instant(cells.next()?),
-                at: PipelineAt {
-                    account: account_name(&cells.next::<String>()?)?,
-                    project_id: cells.next()?,
-                    pipeline_id: cells.next()?,
-                },
-                origin: word(&cells.next::<String>()?)?,
-                opened_at: instant(cells.next()?),
-                state: next_state(&id, &mut cells)?,
-                note: cells.next()?,
-                run: run(&mut cells)?,
-                id: TickId::from_text(&id),
-            });
+            glances.push(glance(&mut Cells::new(row))?);
         }
     }
     Ok(glances)
+}
+
+fn glance(cells: &mut Cells<'_>) -> Result<Glance> {
+    let id = cells.next::<String>()?;
+    Ok(Glance {
+        entry: entry_name(&cells.next::<String>()?)?,
+        due: instant(cells.next()?),
+        at: PipelineAt {
+            account: account_name(&cells.next::<String>()?)?,
+            project_id: cells.next()?,
+            pipeline_id: cells.next()?,
+        },
+        origin: word(&cells.next::<String>()?)?,
+        opened_at: instant(cells.next()?),
+        state: next_state(&id, cells)?,
+        doubt_since: doubt_since(next_doubt(&id, cells)?),
+        note: cells.next()?,
+        run: run(cells)?,
+        id: TickId::from_text(&id),
+    })
+}
+
+/// The ticks that changed after the change of that number.
+pub(super) fn changes(conn: &Connection, after: u64, limit: u32) -> Result<Vec<Changed>> {
+    let sql = format!(
+        "SELECT t.changed, (SELECT json_extract(a.answer, '$.code') FROM attempts a \
+         WHERE a.tick = t.seq AND a.answer IS NOT NULL ORDER BY a.number DESC LIMIT 1), {GLANCE} \
+         FROM {ALL} WHERE t.changed > ?1 ORDER BY t.changed LIMIT ?2"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![after.cast_signed(), limit])?;
+    let mut changes = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut cells = Cells::new(row);
+        changes.push(Changed {
+            number: cells.next::<i64>()?.cast_unsigned(),
+            code: cells.next()?,
+            glance: glance(&mut cells)?,
+        });
+    }
+    Ok(changes)
+}
+
+/// The number of the newest change.
+pub(super) fn newest_change(conn: &Connection) -> Result<u64> {
+    let newest: i64 = conn
+        .prepare_cached("SELECT changes FROM meta")?
+        .query_row([], |row| row.get(0))?;
+    Ok(newest.cast_unsigned())
+}
+
+/// A number for one more change.
+fn next_change(conn: &Connection) -> Result<i64> {
+    let number = conn
+        .prepare_cached("UPDATE meta SET changes = changes + 1 RETURNING changes")?
+        .query_row([], |row| row.get(0))?;
+    Ok(number)
 }
 
 /// Everything about one tick.
@@ -700,10 +746,7 @@ fn tick(row: &Row<'_>) -> Result<Tick> {
         attempts: cells.next()?,
         refusals: cells.next()?,
         holds: cells.next()?,
-        doubt: cells
-            .next::<Option<String>>()?
-            .map(|text| from_json(&id, &text))
-            .transpose()?,
+        doubt: next_doubt(&id, &mut cells)?,
         missed: cells
             .next::<Option<String>>()?
             .map(|text| from_json(&id, &text))
@@ -721,6 +764,11 @@ fn next_state(id: &str, cells: &mut Cells<'_>) -> Result<TickState> {
     let at = instant(cells.next()?);
     let reason: Option<String> = cells.next()?;
     tick_state(id, &word, at, reason.as_deref())
+}
+
+fn next_doubt(id: &str, cells: &mut Cells<'_>) -> Result<Option<Doubt>> {
+    let text: Option<String> = cells.next()?;
+    text.map(|text| from_json(id, &text)).transpose()
 }
 
 fn run(cells: &mut Cells<'_>) -> Result<Option<Run>> {

@@ -164,6 +164,17 @@ CREATE TABLE pauses (
 ) WITHOUT ROWID;
 CREATE INDEX pauses_by_end ON pauses (ends_at);
 
+-- Who wants to know what changed since they last looked asks for the ticks with a higher number.
+ALTER TABLE meta ADD COLUMN changes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ticks ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX ticks_by_change ON ticks (changed);
+
+-- What parts of the daemon other than the loop remember across a restart.
+CREATE TABLE memos (
+    key  TEXT PRIMARY KEY,
+    text TEXT NOT NULL
+) WITHOUT ROWID;
+
 -- What somebody did by hand.
 CREATE TABLE acts (
     seq     INTEGER PRIMARY KEY AUTOINCREMENT,
