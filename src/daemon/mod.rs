@@ -36,6 +36,7 @@ mod follows;
 pub mod hand;
 mod measure;
 mod news;
+pub mod night;
 mod reload;
 mod report;
 mod requests;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::STRIP_TICKS;
-use super::figures::{Class, Load, STRETCHES, duration, usual};
+use super::figures::{Load, STRETCHES, usual};
+use crate::daemon::night::{Class, duration};
 use crate::domain::Timestamp;
 use crate::ledger::Glance;
 

@@ -21,7 +21,8 @@ mod pages;
 pub mod server;
 mod words;
 
-pub use figures::{Answer, Class};
+use crate::daemon::night::newest_of_night;
+pub use crate::daemon::night::{Answer, Class};
 pub use pages::{Page, Query, entry, index, missing, tick, trouble};
 
 /// How many ticks of an entry a strip shows.
@@ -68,6 +69,12 @@ pub struct Held {
 }
 
 impl Sight {
+    /// How the night went.
+    pub fn answer(&self) -> Answer {
+        let entries = self.glances.values();
+        Answer::of(entries.filter_map(|glances| newest_of_night(glances, self.now)))
+    }
+
     /// From when on an entry starts by its schedule; none if nobody knows.
     fn free_from(&self, name: &EntryName) -> Option<Timestamp> {
         match self.paused.get(name) {

@@ -4,9 +4,10 @@ use askama::Template;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Sight;
-use super::figures::{self, Answer, Class, usual};
+use super::figures::usual;
 use super::words::{self, When};
 use crate::config::{self, is_unseen, shown};
+use crate::daemon::night::{Class, duration};
 use crate::domain::zone::Zone;
 use crate::domain::{AccountName, Entry, EntryName, Run, Timestamp, rfc3339};
 use crate::ledger::Glance;
@@ -68,7 +69,7 @@ struct Frame {
 
 impl Frame {
     fn of(sight: &Sight) -> Self {
-        let answer = Answer::of(sight);
+        let answer = sight.answer();
         let is_bad = answer.is_trouble() || !alarms(sight).is_empty();
         let mood = match (is_bad, answer.is_open()) {
             (true, _) => "bad",
@@ -237,7 +238,7 @@ fn silent(entry: &Entry, now: Timestamp) -> &'static str {
 /// How long the last run took, and what is usual.
 fn length_words(glances: &[Glance], now: Timestamp) -> String {
     let last = glances.iter().find_map(|glance| {
-        let length = figures::duration(glance, now)?;
+        let length = duration(glance, now)?;
         let is_under_way = !glance.state.is_ended();
         Some((words::length(length), is_under_way))
     });

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::figures::Class;
+use crate::daemon::night::Class;
 use crate::domain::zone::Zone;
 use crate::domain::{TickState, Timestamp, rfc3339};
 use crate::ledger::Glance;

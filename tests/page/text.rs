@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use pipecron::daemon::{Health, Read};
 use pipecron::domain::{Origin, Reason, TickId, TickState, rfc3339};
 use pipecron::ledger::Story;
-use pipecron::page::{Answer, Class, Held, Query, entry, index, missing, tick, trouble};
+use pipecron::page::{Class, Held, Query, entry, index, missing, tick, trouble};
 
 use crate::world::*;
 
@@ -117,7 +117,7 @@ fn one_sentence_answers_whether_every_nightly_ran() {
     ] {
         let mut sight = sight(&yaml);
         put(&mut sight, glances);
-        let answer = Answer::of(&sight);
+        let answer = sight.answer();
         assert_eq!(answer.to_string(), sentence);
         assert_eq!(answer.is_trouble(), is_trouble, "{sentence}");
         let page = index(&sight, &Query::default());
@@ -138,7 +138,7 @@ fn what_was_run_again_by_hand_for_the_same_night_counts() {
     again.opened_at = now() - hours(1);
     put(&mut sight, [failed, again]);
     assert_eq!(
-        Answer::of(&sight).to_string(),
+        sight.answer().to_string(),
         "The one nightly of the last 24 hours succeeded"
     );
 }

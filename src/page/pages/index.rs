@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 
 use super::super::draw::{self, Day, Drawing, RUNS_WIDTH, STRIP_WIDTH};
-use super::super::figures::{self, Answer, Class, Load, loads, newest_of_night};
+use super::super::figures::{self, Load, loads};
 use super::super::words::{self, When};
 use super::super::{STRIP_TICKS, Sight};
 use super::{
@@ -13,6 +13,7 @@ use super::{
     tick_url, zone_of,
 };
 use crate::config::shown;
+use crate::daemon::night::{Answer, Class, newest_of_night};
 use crate::domain::zone::Zone;
 use crate::domain::{Entry, EntryName, Timestamp, rfc3339};
 use crate::ledger::Glance;
@@ -239,7 +240,7 @@ pub fn index(sight: &Sight, query: &Query) -> Page {
         200,
         Index {
             frame: Frame::of(sight),
-            answer: Answer::of(sight),
+            answer: sight.answer(),
             next,
             alarms: alarms(sight),
             bad_more: bad.len().saturating_sub(ROWS_MAX),

@@ -3,10 +3,10 @@
 use askama::Template;
 
 use super::super::Sight;
-use super::super::figures::{self, Class};
 use super::super::words::{self, When};
 use super::{Frame, Page, RunLink, entry_url, made, zone_of};
 use crate::config::shown;
+use crate::daemon::night::{Class, duration};
 use crate::domain::{Tick, TickState, Timestamp, rfc3339};
 use crate::ledger::{Glance, Story};
 
@@ -92,7 +92,7 @@ fn tick_facts(tick: &Tick, glance: &Glance, now: Timestamp) -> Vec<(&'static str
         TickState::Running { since } => facts.push(("Running since", rfc3339(since))),
         TickState::Ended { at, .. } => facts.push(("Ended", rfc3339(at))),
     }
-    if let Some(length) = figures::duration(glance, now) {
+    if let Some(length) = duration(glance, now) {
         facts.push(("How long", words::length(length)));
     }
     if let Some(run) = &tick.run {
