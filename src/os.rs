@@ -10,6 +10,7 @@ pub mod files;
 pub mod process;
 pub mod signals;
 pub mod timer;
+pub mod tls;
 pub mod zones;
 
 pub use clock::{Clock, Reading};

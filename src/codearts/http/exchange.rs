@@ -4,6 +4,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 
 use super::gate::{HELD_BACK, Hold, gated};
 use crate::codearts::{Body, HttpRequest, HttpResponse};
+use crate::os::tls::causes;
 
 /// Most that is read of a body, in bytes. The answer to a start has a few hundred; IAM's, without the catalogue, a few
 /// thousand.
@@ -139,29 +140,6 @@ fn host(url: &reqwest::Url) -> String {
     let name = url.host_str().unwrap_or_default();
     url.port()
         .map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
-}
-
-/// The causes of an error, outermost first, each once. The error itself names its kind and the address, which could
-/// hold a password; it is only told if there is no cause.
-pub(super) fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = String::new();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.ends_with(&words) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&words);
-        }
-        cause = error.source();
-    }
-    if text.is_empty() {
-        error.to_string()
-    } else {
-        text
-    }
 }
 
 #[cfg(test)]

@@ -7,49 +7,16 @@
 //! retries of the HTTP library are off, a body that has passed its gate cannot be had twice, and no redirect is
 //! followed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls_platform_verifier::Verifier;
-
 use crate::config::{Account, NO_PROXY};
-use crate::os;
+use crate::os::tls::{self, Trust};
 
 /// How long an idle connection is kept, where one is kept at all.
 const IDLE: Duration = Duration::from_secs(15);
 /// The SDKs' limit for the metadata service, which is next door or not there at all.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(3);
-/// Largest file of certificates, in bytes: several times a whole system's bundle.
-const CA_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-
-/// The system's certificates, loaded once for all accounts: they take 7 ms and more than a megabyte.
-#[derive(Debug, Default)]
-pub(super) struct Trust(Mutex<Option<Arc<Verifier>>>);
-
-impl Trust {
-    /// Has the system's certificates read again by whoever needs them next.
-    pub(super) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn system(&self) -> Result<Arc<Verifier>, String> {
-        let mut system = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(verifier) = &*system {
-            return Ok(Arc::clone(verifier));
-        }
-        let verifier = Verifier::new(provider())
-            .map(Arc::new)
-            .map_err(|error| format!("the system's certificates cannot be used: {error}"))?;
-        *system = Some(Arc::clone(&verifier));
-        Ok(verifier)
-    }
-}
-
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,75 +113,13 @@ impl Lines {
     }
 }
 
-/// The account's own certificates, as they stand in the file.
-///
-/// # Errors
-/// When the file cannot be read.
-pub(super) fn read_ca(account: &Account) -> Result<Option<Vec<u8>>, String> {
-    account
-        .ca_file
-        .as_deref()
-        .map(|path| {
-            os::read_file(path, CA_FILE_BYTES_MAX)
-                .map_err(|why| format!("cannot read the CA file {}: {why}", path.display()))
-        })
-        .transpose()
-}
-
-/// The account's own certificates, parsed.
-///
-/// # Errors
-/// When the file holds none, or something else.
-pub(super) fn parse_ca(
-    account: &Account,
-    pem: &[u8],
-) -> Result<Vec<CertificateDer<'static>>, String> {
-    let path = || {
-        account
-            .ca_file
-            .as_deref()
-            .unwrap_or_else(|| "".as_ref())
-            .display()
-    };
-    let certificates = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("the CA file {} is not PEM: {error}", path()))?;
-    if certificates.is_empty() {
-        return Err(format!("the CA file {} holds no certificate", path()));
-    }
-    Ok(certificates)
-}
-
 fn tls(purpose: Purpose, account: &Account, trust: &Trust) -> Result<rustls::ClientConfig, String> {
-    let ca = read_ca(account)?;
     let address = match purpose {
         Purpose::Start | Purpose::Look => &account.endpoint,
         Purpose::Call => &account.iam_endpoint,
         Purpose::Metadata => &account.metadata_endpoint,
     };
-    let builder = rustls::ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS cannot be set up: {error}"))?;
-    // On plain HTTP (the sandbox, the metadata service) a machine without certificates is no fault.
-    if !address.starts_with("https:") && ca.is_none() {
-        let mut config = builder
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        return Ok(config);
-    }
-    let verifier = match ca {
-        None => trust.system()?,
-        Some(pem) => Verifier::new_with_extra_roots(parse_ca(account, &pem)?, provider())
-            .map(Arc::new)
-            .map_err(|error| format!("the certificates cannot be used: {error}"))?,
-    };
-    let mut config = builder
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    trust.client(address, account.ca_file.as_deref())
 }
 
 fn client(
@@ -250,29 +155,11 @@ fn client(
         _ if purpose == Purpose::Metadata => builder.no_proxy(),
         None => builder,
         Some(NO_PROXY) => builder.no_proxy(),
-        Some(proxy) => builder.no_proxy().proxy(explicit_proxy(proxy)?),
+        Some(proxy) => builder
+            .no_proxy()
+            .proxy(tls::proxy("the account's", proxy)?),
     };
-    builder.build().map_err(|error| {
-        format!(
-            "the connection cannot be set up: {}",
-            super::exchange::causes(error)
-        )
-    })
-}
-
-/// The proxy an account names. One that cannot be used is refused, for the HTTP library would pass over a kind it does
-/// not know and connect directly. The message does not repeat it: it may hold a password.
-fn explicit_proxy(proxy: &str) -> Result<reqwest::Proxy, String> {
-    let refuse = || {
-        "the account's proxy is not usable: it must be http://HOST:PORT or https://HOST:PORT"
-            .to_owned()
-    };
-    let is_http = match proxy.split_once("://") {
-        Some((scheme, _)) => matches!(scheme, "http" | "https"),
-        None => true,
-    };
-    if !is_http {
-        return Err(refuse());
-    }
-    reqwest::Proxy::all(proxy).map_err(|_| refuse())
+    builder
+        .build()
+        .map_err(|error| format!("the connection cannot be set up: {}", tls::causes(error)))
 }

@@ -14,6 +14,7 @@ use crate::config::Account;
 use crate::domain::sighting::{Find, Look, PipelineAt, SeenRun, Sighting};
 use crate::domain::{AccountName, Answer, AnswerKind};
 use crate::os::Clock;
+use crate::os::tls::{Trust, certificates};
 use crate::telemetry::metrics::Metrics;
 
 mod credentials;
@@ -33,7 +34,6 @@ pub use looks::longest_look;
 pub use pipelines::PipelinePage;
 
 use gate::Hold;
-use lines::Trust;
 use rate::Rate;
 use session::{Session, no_response};
 
@@ -139,11 +139,10 @@ impl Client {
         let sessions = self.sessions().clone();
         let check = |(name, session): (AccountName, Arc<Session>)| {
             let account = session.account();
-            let ca = lines::read_ca(account)
-                .and_then(|pem| pem.map_or(Ok(Vec::new()), |pem| lines::parse_ca(account, &pem)));
+            let ca = account.ca_file.as_deref().map(certificates);
             secrets::check(account)
                 .into_iter()
-                .chain(ca.err())
+                .chain(ca.and_then(Result::err))
                 .map(move |why| (name.clone(), why))
                 .collect::<Vec<_>>()
         };

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::credentials::{Cause, Failure, Held, Keeper};
 use super::exchange::{BODY_BYTES_MAX, Lost, exchange};
 use super::gate::{HELD_BACK, HeldBack, Hold};
-use super::lines::{Lines, Purpose, Trust};
+use super::lines::{Lines, Purpose};
 use super::rate::{Errand, NoPermit, Permit, Rate, longest_wait};
 use super::secrets::read_variables;
 use super::sources::blocking;
@@ -20,6 +20,7 @@ use crate::codearts::{HttpRequest, Mask, Secrets, Start, read, request, secret_v
 use crate::config::{Account, Credentials, NO_PROXY};
 use crate::domain::request::SecretRef;
 use crate::domain::{Answer, AnswerKind};
+use crate::os::tls::Trust;
 use crate::os::{self, Clock};
 use crate::telemetry::metrics::Metrics;
 
