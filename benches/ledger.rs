@@ -209,6 +209,8 @@ fn entries() -> HashMap<EntryName, Entry> {
         enabled: true,
         not_before: None,
         not_after: None,
+        alarm: Default::default(),
+        ping: None,
         labels: Arc::default(),
         templates: None,
     };

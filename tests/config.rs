@@ -42,3 +42,6 @@ mod files;
 
 #[path = "config/keys.rs"]
 mod keys;
+
+#[path = "config/notices.rs"]
+mod notices;

@@ -290,6 +290,8 @@ fn entry(name: &str, cron: &str) -> Entry {
         enabled: true,
         not_before: None,
         not_after: None,
+        alarm: Default::default(),
+        ping: None,
         labels: Arc::default(),
         templates: None,
     }
@@ -304,6 +306,7 @@ fn config(entries: impl IntoIterator<Item = Entry>) -> Config {
             .into_iter()
             .map(|entry| (entry.name.clone(), Arc::new(entry)))
             .collect(),
+        ..Config::default()
     }
 }
 

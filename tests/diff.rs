@@ -280,3 +280,29 @@ fn days_that_a_calendar_gained_are_told_beside_other_changes() {
         &["  timezone: \"UTC\" -> \"Asia/Shanghai\"\n  freezes: the same words, at other instants\n"],
     );
 }
+
+#[test]
+fn whom_to_tell_is_compared_and_no_address_is_shown() {
+    let place = Place::new();
+    let with = |ping: &str, events: &str, more: &str| {
+        format!(
+            "{OLD}  told: {{ cron: \"0 7 * * *\", ping: \"https://hc.example.com/{ping}\", alarm: {{ no_success_for: 26h }} }}\n\
+             notices:\n  team: {{ kind: slack, url: {{ env: HOOK }}, events: [{events}] }}\n{more}"
+        )
+    };
+    let json = "  own: { kind: json, url: \"https://example.com/verysecret\" }\n";
+    place.write("old.yaml", &with("verysecret1", "failed", ""));
+    place.write("new.yaml", &with("verysecret2", "failed, missed", json));
+    let said = place.diff(&["old.yaml", "new.yaml"]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.out);
+    assert!(!said.out.contains("verysecret"), "{}", said.out);
+    for line in [
+        "channel own added",
+        "channel team changed",
+        "entry told changed",
+        "https://hc.example.com/...",
+        "2 channels: 1 added, 0 removed, 1 changed",
+    ] {
+        assert!(said.out.contains(line), "{line}\n{}", said.out);
+    }
+}

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules and the floor they stand on; the longest name that fits counts. A file may use what lies on a lower floor, and
 /// what lies in its own folder.
-const FLOORS: [(&str, u32); 28] = [
+const FLOORS: [(&str, u32); 29] = [
     ("domain::zone", 0),
     ("domain::request", 0),
     ("domain::fuse", 0),
@@ -23,6 +23,7 @@ const FLOORS: [(&str, u32); 28] = [
     ("domain::schedule", 3),
     ("domain", 4),
     ("domain::pace", 5),
+    ("domain::notice", 5),
     ("domain::plan", 6),
     ("config", 7),
     ("codearts", 8),

@@ -41,6 +41,10 @@ fn place(set: KeysOf) -> &'static str {
         KeysOf::Variable => "/definitions/Variable",
         KeysOf::Calendar => "/definitions/Calendar",
         KeysOf::Freeze => "/definitions/Freeze",
+        KeysOf::Channel => "/definitions/Channel",
+        KeysOf::Digest => "/definitions/Digest",
+        KeysOf::Heartbeat => "/definitions/Heartbeat",
+        KeysOf::Alarm => "/definitions/Alarm",
     }
 }
 
@@ -553,10 +557,146 @@ fn of_templates() -> Vec<(bool, String)> {
 }
 
 /// What the schema says of one key, the reader says as well, and the other way round.
+fn of_channels() -> Vec<(bool, String)> {
+    let channel = |(is_good, keys): (bool, &str)| {
+        let text = format!("{}notices: {{ c: {{ {keys} }} }}\n", world::ACCOUNT);
+        (
+            is_good,
+            format!(
+                "{text}schedules:\n  e:\n    cron: 0 2 * * *\n{}",
+                world::IDS
+            ),
+        )
+    };
+    let channels = [
+        (true, "kind: slack, url: { env: X }"),
+        (
+            true,
+            "kind: feishu, url: { file: /x }, secret: { credential: y }",
+        ),
+        (
+            true,
+            "kind: json, url: 'https://example.com/x?y=1', token: { env: X }, collect: 0s",
+        ),
+        (true, "kind: json, url: 'http://127.0.0.1:80/x'"),
+        (
+            true,
+            "kind: mail, server: 'smtps://h.example:465', from: a@b.c, to: a@b.c",
+        ),
+        (
+            true,
+            "kind: mail, server: 'smtp://h.example', from: a@b.c, to: [a@b.c], user: x, password: { env: Y }",
+        ),
+        (
+            true,
+            "kind: wecom, url: { env: X }, events: [failed], labels: [x], messages_per_hour: 5",
+        ),
+        (
+            true,
+            "kind: wecom, url: { env: X }, digest: { cron: 0 8 * * 1-5, timezone: Asia/Shanghai }",
+        ),
+        (false, "url: { env: X }"),
+        (false, "kind: slack"),
+        (false, "kind: slac, url: { env: X }"),
+        (false, "kind: slack, url: 'https://hooks.example.com/x'"),
+        (false, "kind: slack, url: {}"),
+        (false, "kind: slack, url: { env: X }, secret: { env: Y }"),
+        (false, "kind: wecom, url: { env: X }, to: a@b.c"),
+        (false, "kind: json, url: 'http://example.com'"),
+        (false, "kind: json, url: example.com"),
+        (false, "kind: json, url: 'https://u:p@example.com'"),
+        (
+            false,
+            "kind: json, url: { env: X }, server: 'smtp://h.example'",
+        ),
+        (false, "kind: mail, server: 'smtp://h.example', from: a@b.c"),
+        (
+            false,
+            "kind: mail, server: 'imap://h.example', from: a@b.c, to: a@b.c",
+        ),
+        (
+            false,
+            "kind: mail, server: 'smtp://u:p@h.example', from: a@b.c, to: a@b.c",
+        ),
+        (
+            false,
+            "kind: mail, server: 'smtp://h.example', from: a, to: a@b.c",
+        ),
+        (
+            false,
+            "kind: mail, server: 'smtp://h.example', from: a@b.c, to: []",
+        ),
+        (
+            false,
+            "kind: mail, server: 'smtp://h.example', from: a@b.c, to: a@b.c, user: x",
+        ),
+        (
+            false,
+            "kind: mail, server: 'smtp://h.example', from: a@b.c, to: a@b.c, proxy: none",
+        ),
+        (false, "kind: wecom, url: { env: X }, events: [fail]"),
+        (false, "kind: wecom, url: { env: X }, messages_per_hour: 0"),
+        (
+            false,
+            "kind: wecom, url: { env: X }, messages_per_hour: 3601",
+        ),
+        (false, "kind: wecom, url: { env: X }, collect: soon"),
+        (
+            false,
+            "kind: wecom, url: { env: X }, digest: { timezone: UTC }",
+        ),
+        (false, "kind: wecom, url: { env: X }, digest: 0 8 * * *"),
+        (
+            false,
+            "kind: wecom, url: { env: X }, digest: { cron: 0 8 * * }",
+        ),
+    ];
+    channels.into_iter().map(channel).collect()
+}
+
+fn of_alarms() -> Vec<(bool, String)> {
+    let others = [
+        (true, "heartbeat: { url: { env: X } }", ""),
+        (
+            true,
+            "heartbeat: { url: 'https://example.com/x', every: 1m }",
+            "",
+        ),
+        (true, "", "    ping: 'https://example.com/x'\n"),
+        (true, "", "    ping: { env: X }\n"),
+        (
+            true,
+            "",
+            "    alarm: { no_success_for: 26h, not_started_within: 30m }\n",
+        ),
+        (false, "heartbeat: {}", ""),
+        (false, "heartbeat: 'https://example.com/x'", ""),
+        (false, "heartbeat: { url: 'http://example.com/x' }", ""),
+        (false, "", "    ping: 5\n"),
+        (false, "", "    ping: 'http://example.com/x'\n"),
+        (false, "", "    alarm: 26h\n"),
+        (false, "", "    alarm: { no_success_for: long }\n"),
+        (false, "", "    alarm: { no_success: 26h }\n"),
+    ];
+    let whole = |(is_good, top, keys): (bool, &str, &str)| {
+        let (account, ids) = (world::ACCOUNT, world::IDS);
+        let entry = format!("schedules:\n  e:\n    cron: 0 2 * * *\n{ids}{keys}");
+        (is_good, format!("{account}{top}\n{entry}"))
+    };
+    others.into_iter().map(whole).collect()
+}
+
 #[test]
 fn the_schema_and_the_reader_judge_single_values_alike() {
     let (mut counts, mut others) = ([0, 0], Vec::new());
-    let cases = [of_entries(), of_calendars(), of_forms(), of_templates()];
+    let cases = [
+        of_entries(),
+        of_calendars(),
+        of_forms(),
+        of_templates(),
+        of_channels(),
+        of_alarms(),
+    ];
     for (is_good, text) in cases.into_iter().flatten() {
         let (schema, reader) = (wrong(&seen(&text).unwrap()), world::check(&text).problems);
         // Of calendars that nobody keeps to only the reader knows.

@@ -12,10 +12,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::moment::{Meant, Moment, Towards, fixed_moment, local, weekday_local};
 use super::{Common, count, form, load, print_error, stdout};
-use crate::config::{Account, Config, Credentials, Text, show_duration, shown};
+use crate::config::notices::{MailTls, Way};
+use crate::config::{Account, Channel, Config, Credentials, Heartbeat, Text, show_duration, shown};
 use crate::domain::plan::{
     CALENDARS_KEY, DifferenceKind, StartChange, changed_calendars, diff, start_changes,
 };
@@ -105,6 +107,7 @@ fn compare(common: &Common, options: &Options) -> anyhow::Result<Counts> {
     };
     printer.entries(&old, &new)?;
     printer.accounts(&old, &new)?;
+    printer.channels(&old, &new)?;
     printer.starts(&old, &new, from, until)?;
     printer.summary(from, until)?;
     Ok(printer.counts)
@@ -154,6 +157,8 @@ fn usable(read: load::Read, what: &str) -> anyhow::Result<Config> {
 struct Counts {
     entries: Sort,
     accounts: Sort,
+    /// And the heartbeat, which is one.
+    channels: Sort,
     starts: Sort,
 }
 
@@ -214,6 +219,26 @@ impl<W: Write> Printer<W> {
             self.thing("account", name.as_str(), (said(was), said(is)), |_| {
                 Vec::new()
             })?;
+        }
+        Ok(())
+    }
+
+    fn channels(&mut self, old: &Config, new: &Config) -> std::io::Result<()> {
+        let names: BTreeSet<_> = old.channels.keys().chain(new.channels.keys()).collect();
+        for name in names {
+            let (was, is) = (old.channels.get(name), new.channels.get(name));
+            if was == is {
+                continue;
+            }
+            let said = |channel: Option<&Arc<Channel>>| channel.map(|channel| of_channel(channel));
+            self.counts.channels.count(&said(was), &said(is));
+            self.thing("channel", name, (said(was), said(is)), |_| Vec::new())?;
+        }
+        if old.heartbeat != new.heartbeat {
+            let said = |heartbeat: &Option<Heartbeat>| heartbeat.as_ref().map(of_heartbeat);
+            let (was, is) = (said(&old.heartbeat), said(&new.heartbeat));
+            self.counts.channels.count(&was, &is);
+            self.thing("heartbeat", "of the daemon", (was, is), |_| Vec::new())?;
         }
         Ok(())
     }
@@ -319,6 +344,7 @@ impl<W: Write> Printer<W> {
         let Counts {
             entries,
             accounts,
+            channels,
             starts,
         } = self.counts;
         if self.json {
@@ -327,7 +353,7 @@ impl<W: Write> Printer<W> {
             });
             let summary = json!({
                 "same": self.counts == Counts::default(),
-                "entries": entries, "accounts": accounts, "starts": moved,
+                "entries": entries, "accounts": accounts, "channels": channels, "starts": moved,
                 "from": rfc3339(from), "until": rfc3339(until),
             });
             writeln!(self.out, "{}", json!({ "summary": summary }))?;
@@ -345,13 +371,15 @@ impl<W: Write> Printer<W> {
                     sort.changed
                 )
             };
-            writeln!(
-                self.out,
-                "\n{}\n{}\n{}",
+            let mut lines = vec![
                 said(entries, "entry", "changed"),
                 said(accounts, "account", "changed"),
-                said(starts, "start", "moved"),
-            )?;
+            ];
+            if channels != Sort::default() {
+                lines.push(said(channels, "channel", "changed"));
+            }
+            lines.push(said(starts, "start", "moved"));
+            writeln!(self.out, "\n{}", lines.join("\n"))?;
         }
         self.out.flush()
     }
@@ -520,6 +548,99 @@ fn of_entry(entry: &Entry) -> Said {
     said.set("not_before", time(entry.not_before));
     said.set("not_after", time(entry.not_after));
     said.set("labels", &*entry.labels);
+    let alarm = entry.alarm;
+    said.set(
+        "alarm.no_success_for",
+        alarm.no_success_for.map(show_duration),
+    );
+    said.set(
+        "alarm.not_started_within",
+        alarm.not_started_within.map(show_duration),
+    );
+    let ping = entry.ping.as_ref();
+    said.set("ping", ping.map(|ping| address(&ping.url)));
+    said
+}
+
+/// Whoever knows an address may post there, so only its host is shown, and by what it can be told from others.
+fn address(url: &Text) -> Value {
+    match url {
+        Text::Secret(secret) => json!(secret),
+        Text::Plain(url) => {
+            let begin = url.find("://").map_or(0, |at| at + 3);
+            let host = url.get(begin..).unwrap_or_default();
+            let end = begin + host.find(['/', '?', '#']).unwrap_or(host.len());
+            let print = Sha256::digest(url.as_bytes());
+            let print: String = print
+                .iter()
+                .take(3)
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            json!(format!(
+                "{}/... (print {print})",
+                url.get(..end).unwrap_or_default()
+            ))
+        }
+    }
+}
+
+/// What a channel says, by key; secrets by the place where they are kept.
+fn of_channel(channel: &Channel) -> Said {
+    let mut said = Said::new();
+    said.set("kind", channel.way.kind());
+    match &channel.way {
+        Way::Json {
+            url,
+            secret,
+            token,
+            body,
+        } => {
+            said.set("url", address(url));
+            said.set("secret", secret);
+            said.set("token", token);
+            said.set("body", body);
+        }
+        Way::Slack { url } | Way::WeCom { url } => said.set("url", url),
+        Way::Feishu { url, secret } | Way::DingTalk { url, secret } => {
+            said.set("url", url);
+            said.set("secret", secret);
+        }
+        Way::Mail(mail) => {
+            let scheme = match mail.tls {
+                MailTls::Wrapped => "smtps",
+                MailTls::Required | MailTls::None => "smtp",
+            };
+            said.set("server", format!("{scheme}://{}:{}", mail.host, mail.port));
+            if let Some((user, password)) = &mail.login {
+                let user = match user {
+                    Text::Plain(user) => json!(user),
+                    Text::Secret(secret) => json!(secret),
+                };
+                said.set("user", user);
+                said.set("password", password);
+            }
+            said.set("from", &mail.from);
+            said.set("to", &mail.to);
+        }
+    }
+    let topics: Vec<&str> = channel.topics.iter().map(|topic| topic.name()).collect();
+    said.set("events", topics);
+    said.set("labels", &channel.labels);
+    said.set("collect", show_duration(channel.collect));
+    said.set("messages_per_hour", channel.messages_per_hour);
+    if let Some(digest) = &channel.digest {
+        said.set("digest.cron", &digest.text);
+        said.set("digest.timezone", digest.zone.name());
+    }
+    said.set("proxy", &channel.proxy);
+    said.set("ca_file", &channel.ca_file);
+    said
+}
+
+fn of_heartbeat(heartbeat: &Heartbeat) -> Said {
+    let mut said = Said::new();
+    said.set("url", address(&heartbeat.ping.url));
+    said.set("every", show_duration(heartbeat.every));
     said
 }
 

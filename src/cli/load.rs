@@ -14,6 +14,7 @@ use crate::config::{
     self, Colour, Config, Kind, Loaded, Problem, Severity, SourceFile, Unread, World,
 };
 use crate::domain::pipeline::Told;
+use crate::domain::request::SecretRef;
 use crate::domain::zone::Zone;
 use crate::domain::{Entry, EntryName, LastSuccess, RunRequest};
 use crate::ledger::{self, Ledger, sqlite::SqliteLedger};
@@ -171,7 +172,35 @@ pub(super) fn missing_secrets(config: &Config, client: &Client) -> Vec<String> {
         .entries
         .values()
         .flat_map(|entry| unread_variables(&entry.request, &entry.name));
-    of_accounts.chain(of_variables).collect()
+    let of_notices = notice_secrets(config)
+        .into_iter()
+        .filter_map(|(what, secret)| {
+            let why = os::read_secret(secret).err()?;
+            Some(format!("{what} cannot be told of anything: {why}"))
+        });
+    of_accounts.chain(of_variables).chain(of_notices).collect()
+}
+
+/// The secrets by which people are told, and whose they are.
+fn notice_secrets(config: &Config) -> Vec<(String, &SecretRef)> {
+    let mut secrets: Vec<(String, &SecretRef)> = Vec::new();
+    for (name, channel) in &config.channels {
+        let what = || format!("channel {name}");
+        secrets.extend(channel.secrets().map(|secret| (what(), secret)));
+    }
+    let pings = config.entries.values().filter_map(|entry| {
+        let ping = entry.ping.as_ref()?;
+        Some((
+            format!("the dead man's switch of {}", entry.name),
+            ping.url.secret()?,
+        ))
+    });
+    secrets.extend(pings);
+    if let Some(heartbeat) = &config.heartbeat {
+        let secret = heartbeat.ping.url.secret();
+        secrets.extend(secret.map(|secret| ("the heartbeat".to_owned(), secret)));
+    }
+    secrets
 }
 
 fn unread_variables(request: &RunRequest, entry: &EntryName) -> Vec<String> {

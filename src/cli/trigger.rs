@@ -208,6 +208,7 @@ fn missing_secrets(
             .into_iter()
             .collect(),
         entries: [(entry.name.clone(), Arc::new(only))].into(),
+        ..Config::default()
     };
     load::missing_secrets(&mine, &Client::new(&mine.accounts, clock.clone()))
 }

@@ -16,14 +16,7 @@ use super::tree::{Shape, Value};
 use crate::domain::AccountName;
 use crate::domain::request::SecretRef;
 
-/// A setting that may be written plainly or kept elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Text {
-    /// It stands in the file.
-    Plain(String),
-    /// It is to be read from there.
-    Secret(SecretRef),
-}
+pub use crate::domain::request::Text;
 
 /// Who we are to the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,7 +161,6 @@ pub(super) static KEYS: KeySet = KeySet {
         "max_running",
         "requests_per_second",
     ],
-    later: &[],
     advice: &[
         ("ak", "it belongs under `credentials:`"),
         ("sk", "it belongs under `credentials:`"),
@@ -445,7 +437,7 @@ fn endpoint(check: &mut Check<'_>, value: Value<'_>, key: &str, plain: Plain) ->
     Some(text.trim_end_matches('/').to_owned())
 }
 
-fn proxy(check: &mut Check<'_>, value: Value<'_>) -> Option<String> {
+pub(super) fn proxy(check: &mut Check<'_>, value: Value<'_>) -> Option<String> {
     let text = check.some_text(value, "proxy")?;
     hide_user(check, value, text);
     if text == NO_PROXY {

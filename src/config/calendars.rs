@@ -34,7 +34,6 @@ const YEAR: TimeDelta = TimeDelta::days(365);
 pub(super) static KEYS: KeySet = KeySet {
     what: "a calendar",
     known: &["weekend", "holidays", "workdays", "ics", "patterns"],
-    later: &[],
     advice: &[
         ("dates", "did you mean `holidays`?"),
         ("days_off", "did you mean `holidays`?"),
@@ -55,7 +54,6 @@ pub(super) static KEYS: KeySet = KeySet {
 pub(super) static FREEZE: KeySet = KeySet {
     what: "a freeze",
     known: &["from", "until", "labels", "except", "reason"],
-    later: &[],
     advice: &[
         ("to", "did you mean `until`?"),
         ("end", "did you mean `until`?"),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::World;
 use super::clock::ClockChanges;
 use super::excerpt::quoted;
+use super::notices::doubts;
 use super::online::Online;
 use super::problem::{At, Finding, Findings, Kind};
 use super::same::Same;
@@ -44,8 +45,6 @@ pub(super) struct KeySet {
     pub(super) what: &'static str,
     /// Its keys.
     pub(super) known: &'static [&'static str],
-    /// Keys that a later version will know.
-    pub(super) later: &'static [&'static str],
     /// What to say about keys that people may write and that are something else here.
     pub(super) advice: &'static [(&'static str, &'static str)],
 }
@@ -80,6 +79,9 @@ pub(super) struct Check<'a> {
     pub(super) template_zones: HashMap<(String, BTreeSet<String>), Arc<template::Zones>>,
     /// What entries share.
     pub(super) same: Same,
+    /// Alarms that were warned of, by where they stand, and how many starts may still be looked at for others.
+    pub(super) alarms_told: BTreeSet<At>,
+    pub(super) alarm_starts: usize,
     zones: HashMap<String, Option<Arc<Zone>>>,
     utc: Arc<Zone>,
 }
@@ -100,6 +102,8 @@ impl<'a> Check<'a> {
             samples: Samples::default(),
             template_zones: HashMap::new(),
             same: Same::default(),
+            alarms_told: BTreeSet::new(),
+            alarm_starts: doubts::ALL_STARTS_MAX,
             zones: HashMap::new(),
             utc: Arc::new(Zone::utc()),
         }
@@ -557,12 +561,6 @@ impl<'a> Check<'a> {
     }
 
     fn unknown_key(&mut self, pair: &Pair<'_>, set: &KeySet) {
-        if set.later.contains(&pair.key) {
-            let message = format!("`{}` is not supported by this version yet", pair.key);
-            let help = "remove it; what it asks for would not happen, so it is refused rather than ignored";
-            self.report(Finding::error(Kind::Unsupported, pair.key_at, message).help(help));
-            return;
-        }
         let message = unknown_key(pair.key, set);
         if self.findings.are_many() {
             self.report(Finding::error(Kind::UnknownKey, pair.key_at, message));
@@ -602,7 +600,6 @@ pub(super) const SECRET_FORMS: &str = "write { env: NAME } for an environment va
 pub(super) static SECRET: KeySet = KeySet {
     what: "a secret",
     known: &["env", "file", "credential"],
-    later: &[],
     advice: &[(
         "value",
         "a secret does not stand in the file; name the place where it is kept",

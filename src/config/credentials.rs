@@ -26,7 +26,6 @@ pub(super) static KEYS: KeySet = KeySet {
         "profile",
         "file",
     ],
-    later: &[],
     advice: &[
         ("access_key", "the access key's id is `ak`"),
         ("access_key_id", "the access key's id is `ak`"),
@@ -206,7 +205,7 @@ fn form(
 }
 
 /// A setting that may stand in the file or be kept elsewhere.
-fn text(check: &mut Check<'_>, value: Value<'_>, key: &str) -> Option<Text> {
+pub(super) fn text(check: &mut Check<'_>, value: Value<'_>, key: &str) -> Option<Text> {
     if let Shape::Mapping(mapping) = value.shape() {
         return check.secret_ref(mapping, value, key).map(Text::Secret);
     }
@@ -220,7 +219,7 @@ fn text(check: &mut Check<'_>, value: Value<'_>, key: &str) -> Option<Text> {
 }
 
 /// A setting that must not stand in the file.
-fn secret(check: &mut Check<'_>, value: Value<'_>, key: &str) -> Option<SecretRef> {
+pub(super) fn secret(check: &mut Check<'_>, value: Value<'_>, key: &str) -> Option<SecretRef> {
     match value.shape() {
         Shape::Mapping(mapping) => check.secret_ref(mapping, value, key),
         Shape::Text(text) => {

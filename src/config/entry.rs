@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::calendars;
 use super::check::{Check, Given, KeySet, Labels};
 use super::excerpt::quoted;
+use super::notices::read;
 use super::online;
 use super::problem::{At, Finding, Kind};
 use super::request;
@@ -19,6 +20,7 @@ use super::text::{self, Bound};
 use super::tree::{Pair, Shape, Value};
 use crate::domain::CatchUp;
 use crate::domain::cron::{CronPattern, PatternError, PatternErrorKind, has_hash};
+use crate::domain::notice::{Alarm, Ping};
 use crate::domain::request::{Source, Variable};
 use crate::domain::retry::Jitter;
 use crate::domain::schedule::{OnExcluded, PATTERNS_MAX};
@@ -68,10 +70,21 @@ pub(super) static KEYS: KeySet = KeySet {
         "only_on",
         "skip_on",
         "on_excluded",
+        "alarm",
+        "ping",
     ],
-    later: &["notices", "notify", "ping"],
     advice: &[
         ("settle", "it belongs to an account"),
+        (
+            "notices",
+            "channels stand at the left edge of a file; `labels` say which entries one is told of",
+        ),
+        (
+            "notify",
+            "channels stand under `notices:` at the left edge of a file; `labels` say which entries one is told of",
+        ),
+        ("alarms", "did you mean `alarm`?"),
+        ("healthcheck", "did you mean `ping`?"),
         ("exclude", "it belongs into `matrix`"),
         ("include", "it belongs into `matrix`"),
         ("max_running", "it belongs to an account"),
@@ -137,7 +150,6 @@ pub(super) static RETRY: KeySet = KeySet {
         "multiplier",
         "jitter",
     ],
-    later: &[],
     advice: &[
         ("attempts", "did you mean `max_attempts`?"),
         ("backoff", "did you mean `initial_backoff`?"),
@@ -188,6 +200,8 @@ pub(super) struct Keys<'t> {
     pub(super) only_on: Option<Given<Vec<(&'t str, At)>>>,
     pub(super) skip_on: Option<Given<Vec<(&'t str, At)>>>,
     pub(super) on_excluded: Option<Given<OnExcluded>>,
+    pub(super) alarm: Option<Given<Alarm>>,
+    pub(super) ping: Option<Given<Arc<Ping>>>,
     /// What stands at the keys of the request, for whoever looks at single stages, jobs and variables.
     pub(super) sent: Vec<(&'t str, Value<'t>)>,
     /// Keys that seem to be meant by unknown ones.
@@ -293,6 +307,8 @@ impl<'t> Keys<'t> {
             "only_on" => self.only_on = given(value, calendars::words(check, value, key)),
             "skip_on" => self.skip_on = given(value, calendars::words(check, value, key)),
             "on_excluded" => self.on_excluded = given(value, check.word(value, key, &ON_EXCLUDEDS)),
+            "alarm" => self.alarm = given(value, read::alarm(check, value)),
+            "ping" => self.ping = given(value, read::ping(check, value)),
             "allow_subminute" => self.allow_subminute = given(value, check.flag(value, key)),
             _ => {}
         }
@@ -577,7 +593,7 @@ fn texts(check: &mut Check<'_>, value: Value<'_>, key: &str) -> Option<Arc<[Stri
     Some(check.same.texts.shared(texts))
 }
 
-fn labels(check: &mut Check<'_>, value: Value<'_>) -> Option<Labels> {
+pub(super) fn labels(check: &mut Check<'_>, value: Value<'_>) -> Option<Labels> {
     let texts = check.texts(value, "labels")?;
     if texts.len() > LABELS_MAX {
         let message = format!(

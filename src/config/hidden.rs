@@ -2,8 +2,8 @@
 //!
 //! A secret never stands in a file that is right, so here it is about files that are wrong. What is read as a tree hides the
 //! values of secrets' keys exactly. What stands elsewhere, in a comment, in a key, in a text that should be a mapping, in a
-//! file that is no YAML, is found by what it looks like: something behind a secret's key and `:` or `=`, or a user and
-//! password before an `@`. The same look goes over whatever a sentence repeats of a file ([`masked`]).
+//! file that is no YAML, is found by what it looks like: something behind a secret's key and `:` or `=`, a user and
+//! password before an `@`, or the address of a chat's bot, where whoever knows it may post. The same look goes over whatever a sentence repeats of a file ([`masked`]).
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -235,11 +235,49 @@ fn passwords(line: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
+/// Where bots of chats are posted to.
+const BOT_HOSTS: [&str; 6] = [
+    "hooks.slack.com",
+    "open.feishu.cn",
+    "open.larksuite.com",
+    "oapi.dingtalk.com",
+    "qyapi.weixin.qq.com",
+    "discord.com",
+];
+/// What stands in the path of such an address on a host of one's own.
+const BOT_PATHS: [&str; 4] = ["/hooks/", "/hook/", "/webhook/", "/webhooks/"];
+
+/// What follows the host in the address of a chat's bot.
+pub(super) fn bot_secret(address: &str) -> Option<Range<usize>> {
+    let start = address.find("://")? + 3;
+    let rest = address.get(start..)?;
+    let (host, path) = rest.split_at(rest.find(['/', '?', '#'])?);
+    let path = path.trim_end_matches(['}', ']', ',', ')', ';', '`']);
+    let is_bot = BOT_HOSTS.iter().any(|bot| host.eq_ignore_ascii_case(bot));
+    let lower = || path.to_ascii_lowercase();
+    let is_hook =
+        || BOT_PATHS.iter().any(|piece| lower().contains(piece)) && !path.ends_with(".git");
+    let from = start + host.len() + 1;
+    let end = start + host.len() + path.len();
+    ((is_bot || is_hook()) && from < end).then_some(from..end)
+}
+
+/// The secret parts of the addresses of bots, wherever they stand.
+fn bots(line: &str) -> impl Iterator<Item = Range<usize>> {
+    let words = line.split(|char: char| char.is_whitespace() || matches!(char, '"' | '\''));
+    words.filter_map(move |word| {
+        let at = word.as_ptr() as usize - line.as_ptr() as usize;
+        let found = bot_secret(word)?;
+        Some(at + found.start..at + found.end)
+    })
+}
+
 /// What looks like a secret on a line.
 fn on_line(line: &str) -> Vec<Range<usize>> {
     let value = |start: usize| start..value_end(line, start);
     let mut found: Vec<Range<usize>> = secret_values(line).map(value).collect();
     found.extend(passwords(line));
+    found.extend(bots(line));
     if says_secret(line) {
         found.extend(values(line, &|key| key == "value").map(value));
     }

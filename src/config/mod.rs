@@ -1,8 +1,8 @@
 //! YAML text to checked settings and entries, or all problems at once. No IO: files come in as text.
 //!
 //! Every file becomes a tree with places (`yaml`, `tree`), then the trees are checked: accounts first (`account`), then defaults
-//! (`entry`), then each entry with what fills it (`resolve`). Nothing that is read is ignored: what no version knows, and
-//! what only a later one will know, is an error. One run finds all problems of all files ([`Problem`], [`render()`]).
+//! (`entry`), then each entry with what fills it (`resolve`). Nothing that is read is ignored: what nobody
+//! knows is an error. One run finds all problems of all files ([`Problem`], [`render()`]).
 //!
 //! What this module refuses to do: open a file, read a secret, ask for the time. It gives the same answer for the same
 //! texts, zones and instant.
@@ -32,6 +32,7 @@ mod hidden;
 mod ics;
 mod machine;
 mod matrix;
+pub mod notices;
 mod online;
 mod problem;
 pub mod regions;
@@ -56,6 +57,7 @@ pub use entry::{ZonePrefix, pattern_help, zone_prefix};
 pub use excerpt::{is_unseen, shown};
 pub use ics::CALENDAR_BYTES_MAX;
 pub use machine::{ProblemJson, github};
+pub use notices::{Channel, Heartbeat};
 pub use online::pipelines_of;
 pub use problem::{Kind, PROBLEMS_MAX, Place as ProblemPlace, Problem, Related, Severity};
 pub use render::{Colour, SHOWN_MAX, render, render_one};
@@ -88,6 +90,10 @@ pub struct Config {
     pub accounts: BTreeMap<AccountName, Arc<Account>>,
     /// The entries by name.
     pub entries: BTreeMap<EntryName, Arc<Entry>>,
+    /// Whom to tell, by name.
+    pub channels: BTreeMap<String, Arc<Channel>>,
+    /// The daemon's own sign of life.
+    pub heartbeat: Option<Heartbeat>,
 }
 
 /// What the files are checked against.
@@ -238,8 +244,9 @@ static TOP: KeySet = KeySet {
         "defaults",
         "global_defaults",
         "schedules",
+        "notices",
+        "heartbeat",
     ],
-    later: &["notices"],
     advice: &[
         ("entries", "did you mean `schedules`?"),
         ("jobs", "did you mean `schedules`?"),
@@ -248,6 +255,8 @@ static TOP: KeySet = KeySet {
         ("default", "did you mean `defaults`?"),
         ("calendar", "did you mean `calendars`?"),
         ("freeze", "did you mean `freezes`?"),
+        ("notify", "did you mean `notices`?"),
+        ("channels", "did you mean `notices`?"),
     ],
 };
 
@@ -279,11 +288,19 @@ pub enum KeysOf {
     Calendar,
     /// A freeze.
     Freeze,
+    /// A channel.
+    Channel,
+    /// `digest` of a channel.
+    Digest,
+    /// `heartbeat`.
+    Heartbeat,
+    /// `alarm` of an entry.
+    Alarm,
 }
 
 impl KeysOf {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::File,
         Self::Account,
         Self::Credentials,
@@ -296,16 +313,15 @@ impl KeysOf {
         Self::Variable,
         Self::Calendar,
         Self::Freeze,
+        Self::Channel,
+        Self::Digest,
+        Self::Heartbeat,
+        Self::Alarm,
     ];
 
     /// The keys that are possible.
     pub fn known(self) -> &'static [&'static str] {
         self.set().known
-    }
-
-    /// The keys that a later version will know; they are refused by name.
-    pub fn later(self) -> &'static [&'static str] {
-        self.set().later
     }
 
     fn set(self) -> &'static KeySet {
@@ -322,6 +338,10 @@ impl KeysOf {
             Self::Variable => &request::VARIABLE,
             Self::Calendar => &calendars::KEYS,
             Self::Freeze => &calendars::FREEZE,
+            Self::Channel => &notices::read::CHANNEL,
+            Self::Digest => &notices::read::DIGEST,
+            Self::Heartbeat => &notices::read::HEARTBEAT,
+            Self::Alarm => &notices::read::ALARM,
         }
     }
 }
@@ -335,6 +355,8 @@ struct Top<'t> {
     defaults: Option<Pair<'t>>,
     global_defaults: Option<Pair<'t>>,
     schedules: Option<Pair<'t>>,
+    notices: Option<Pair<'t>>,
+    heartbeat: Option<Pair<'t>>,
     /// Whether there may be accounts that cannot be seen.
     accounts_unsure: bool,
 }
@@ -429,10 +451,12 @@ fn read_config<'t>(
     if check.only_accounts {
         return Config {
             accounts: accounts.into_config(),
-            entries: BTreeMap::new(),
+            ..Config::default()
         };
     }
     let mut calendars = read_calendars(check, tops, sources, incomplete);
+    let channels = read_channels(check, tops);
+    let heartbeat = read_heartbeat(check, tops);
     let global = global_defaults(check, tops, incomplete);
     refuse_matrix(check, &global);
     let mut entries = BTreeMap::new();
@@ -459,6 +483,7 @@ fn read_config<'t>(
             read_schedules(check, schedules, made, &mut names, &mut read);
         }
     }
+    notices::doubts::labels(check, &channels, &entries);
     shared::warn(check, &entries, &names);
     calendars.warn(check, &entries);
     clock::warn(check);
@@ -488,6 +513,11 @@ fn read_config<'t>(
     Config {
         accounts: accounts.into_config(),
         entries,
+        channels: channels
+            .into_iter()
+            .map(|(_, channel)| (channel.name.clone(), channel))
+            .collect(),
+        heartbeat,
     }
 }
 
@@ -516,6 +546,8 @@ fn top<'t>(check: &mut Check<'_>, tree: &'t Tree<'t>) -> Top<'t> {
                     "defaults" => top.defaults = Some(pair),
                     "global_defaults" => top.global_defaults = Some(pair),
                     "schedules" => top.schedules = Some(pair),
+                    "notices" => top.notices = Some(pair),
+                    "heartbeat" => top.heartbeat = Some(pair),
                     _ => {}
                 }
             }
@@ -540,7 +572,6 @@ fn not_indented(check: &mut Check<'_>, mapping: Mapping<'_>) {
             empty = Some(pair).filter(|pair| pair.value.is_null());
         } else if let Some(above) = empty
             && matches!(pair.value.shape(), Shape::Mapping(_))
-            && !TOP.later.contains(&pair.key)
             && text::nearest(pair.key, TOP.known.iter().copied()).is_none()
         {
             // The same message as of any unknown key, which is then not reported again.
@@ -833,7 +864,55 @@ fn possible_name(name: &str) -> Option<String> {
     let possible = possible.trim_start_matches(['.', '_', '-']);
     let kept = possible.chars().filter(char::is_ascii_alphanumeric).count();
     let was = name.chars().filter(|c| c.is_alphanumeric()).count();
-    (kept > 0 && kept == was && EntryName::parse(possible).is_ok()).then(|| possible.to_owned())
+    let is_address = name.contains("://"); // and may be a secret
+    (kept > 0 && kept == was && !is_address && EntryName::parse(possible).is_ok())
+        .then(|| possible.to_owned())
+}
+
+fn read_channels(check: &mut Check<'_>, tops: &[Top<'_>]) -> Vec<(At, Arc<Channel>)> {
+    let mut names = BTreeMap::new();
+    let mut channels = Vec::new();
+    let mut are_many = false;
+    for pair in tops.iter().filter_map(|top| top.notices) {
+        if !matches!(pair.value.shape(), Shape::Mapping(_)) {
+            check.hide(pair.value);
+        }
+        for (Pair { key, key_at, value }, is) in named(check, pair, "a channel", &mut names) {
+            if let Err(error) = AccountName::parse(key) {
+                check.report(bad_name(key, key_at, "a channel", &error.reason));
+                continue;
+            }
+            let channel = notices::read::channel(check, key, key_at, value);
+            if let Some(channel) = channel.filter(|_| is == Name::New) {
+                channels.push((key_at, Arc::new(channel)));
+            }
+        }
+        if names.len() > notices::read::CHANNELS_MAX && !std::mem::replace(&mut are_many, true) {
+            let message = format!(
+                "there are {} channels, and {} are possible",
+                names.len(),
+                notices::read::CHANNELS_MAX
+            );
+            check.report(Finding::error(Kind::Limit, pair.key_at, message).help("remove some"));
+        }
+    }
+    channels
+}
+
+/// There is one daemon, so it has one sign of life.
+fn read_heartbeat(check: &mut Check<'_>, tops: &[Top<'_>]) -> Option<Heartbeat> {
+    let mut given = tops.iter().filter_map(|top| top.heartbeat);
+    let first = given.next()?;
+    for second in given {
+        let message = "`heartbeat` is given in two files";
+        check.report(
+            Finding::error(Kind::Duplicate, second.key_at, message)
+                .help("it is the daemon's, so it stands in one")
+                .related(first.key_at, "first given here"),
+        );
+        notices::read::heartbeat(check, second);
+    }
+    notices::read::heartbeat(check, first)
 }
 
 /// The defaults of all files, which may stand in one of them.

@@ -52,8 +52,6 @@ pub enum Kind {
     Limit,
     /// A key that nobody knows.
     UnknownKey,
-    /// Something that a later version will know.
-    Unsupported,
     /// A key, name or variable that is given twice.
     Duplicate,
     /// Something that is needed is not there.
@@ -90,12 +88,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 20] = [
         Self::File,
         Self::Syntax,
         Self::Limit,
         Self::UnknownKey,
-        Self::Unsupported,
         Self::Duplicate,
         Self::Missing,
         Self::Type,
@@ -121,7 +118,6 @@ impl Kind {
             Self::Syntax => "syntax",
             Self::Limit => "limit",
             Self::UnknownKey => "unknown-key",
-            Self::Unsupported => "unsupported",
             Self::Duplicate => "duplicate",
             Self::Missing => "missing",
             Self::Type => "type",

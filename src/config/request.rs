@@ -49,7 +49,6 @@ pub(super) static SOURCE: KeySet = KeySet {
         "tag",
         "event_type",
     ],
-    later: &[],
     advice: &[
         ("url", "the repository's address is `git_url`"),
         ("repo", "the repository's address is `git_url`"),
@@ -82,7 +81,6 @@ pub(super) static PARAMS: KeySet = KeySet {
         "build_params",
         "change_request_ids",
     ],
-    later: &[],
     advice: &[
         (
             "branch",
@@ -99,14 +97,12 @@ pub(super) static PARAMS: KeySet = KeySet {
 pub(super) static BUILD_PARAMS: KeySet = KeySet {
     what: "`build_params`",
     known: &["build_type", "event_type", "target_branch", "tag"],
-    later: &[],
     advice: &[("branch", "the branch to build is `target_branch`")],
 };
 
 pub(super) static VARIABLE: KeySet = KeySet {
     what: "a variable of a list",
     known: &["name", "value"],
-    later: &[],
     advice: &[],
 };
 

@@ -11,6 +11,7 @@ use super::calendars::{self, Calendars};
 use super::check::{Check, Given, Labels, TEXT_BYTES, listed};
 use super::entry::{Cron, Keys, overlap_word, report_pattern};
 use super::excerpt::quoted;
+use super::notices::doubts;
 use super::online;
 use super::problem::{At, Finding, Kind};
 use super::text;
@@ -142,6 +143,8 @@ impl<'l, 't> Layers<'l, 't> {
         let policy = self.policy(check, settle);
         let days = self.days(check, calendars);
         let manner = self.manner(check);
+        let alarm = self.value(|keys| &keys.alarm);
+        let ping = self.value(|keys| &keys.ping);
         let templates = match (&request, self.zone(check)) {
             (Ok(request), Ok(zone)) => super::template::zones(check, request, zone),
             _ => None,
@@ -172,6 +175,8 @@ impl<'l, 't> Layers<'l, 't> {
                 enabled,
                 not_before,
                 not_after,
+                alarm: alarm?.copied().unwrap_or_default(),
+                ping: ping?.cloned(),
                 labels,
             })
         })();
@@ -181,6 +186,9 @@ impl<'l, 't> Layers<'l, 't> {
         if entry.enabled {
             self.check_what_is_left(check, &entry).ok()?;
             self.warn_if_idle(check, &entry);
+            if let Some(alarm) = self.pick(|keys| &keys.alarm) {
+                doubts::alarm(check, &entry, alarm.at);
+            }
             online::compare(check, self, &entry);
             if let Some(Given {
                 value: Some(Cron::Patterns(patterns)),

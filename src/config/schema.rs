@@ -18,9 +18,11 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use super::notices::read;
 use super::shape::{self, first_of, has_any, needs};
 use super::text::show_duration;
 use super::{account, calendars, credentials, entry, regions, request, resolve};
+use crate::domain::notice::Topic;
 use crate::domain::request::{DESCRIPTION_CHARS_MAX, VARIABLE_VALUE_CHARS_MAX};
 use crate::domain::schedule::PATTERNS_MAX;
 use crate::domain::{Policy, Retry};
@@ -66,7 +68,16 @@ pub fn schema(zone_names: &[String]) -> Value {
         properties["<<"]["type"] = json!(["object", "array"]);
     }
     schema["properties"]["<<"]["type"] = json!(["object", "array"]);
-    const PLAIN: [&str; 5] = ["Account", "Credentials", "Secret", "Calendar", "Freeze"];
+    const PLAIN: [&str; 8] = [
+        "Account",
+        "Credentials",
+        "Secret",
+        "Calendar",
+        "Freeze",
+        "Channel",
+        "Digest",
+        "Heartbeat",
+    ];
     shape::shape(&mut schema, |name| !PLAIN.contains(&name));
     let entry = &mut schema["properties"]["schedules"]["additionalProperties"];
     let rule = shape::no_templates_without_a_matrix(NEVER_A_TEMPLATE);
@@ -98,6 +109,118 @@ struct File {
     calendars: Option<BTreeMap<String, Calendar>>,
     /// Times in which nothing starts, or nothing that has one of their labels.
     freezes: Option<Vec<Freeze>>,
+    /// Whom to tell when something goes wrong, by a name of your own: webhooks, chats, mail.
+    #[schemars(extend("propertyNames" = name_pattern()))]
+    notices: Option<BTreeMap<String, Channel>>,
+    /// The daemon's own sign of life, for a dead man's switch that misses it.
+    heartbeat: Option<Heartbeat>,
+    #[schemars(rename = "<<")]
+    merge: Option<Merge>,
+}
+
+/// Whom to tell, and of what. What is to be told is kept until it arrives, tried for a day, and has no effect on any tick.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("allOf" = [channel_forms()]))]
+struct Channel {
+    /// How it is reached: `json` (a webhook of your own), `slack` (and what is compatible with it), `feishu`, `dingtalk`, `wecom`, `mail`.
+    kind: Option<ChannelKind>,
+    /// Where it is posted to. That of a chat is a secret: whoever knows it may post there.
+    url: Option<UrlOrSecret>,
+    /// Signs what is sent, where a bot demands it (feishu, dingtalk), and for who checks it (json).
+    ///
+    /// Default: not signed.
+    secret: Option<Secret>,
+    /// Sent as a bearer token (json).
+    ///
+    /// Default: none.
+    token: Option<Secret>,
+    /// What is posted instead of our own JSON (json): a template.
+    ///
+    /// Default: our own JSON.
+    body: Option<Text>,
+    /// The mail server: `smtps://HOST` (TLS from the first byte) or `smtp://HOST` (STARTTLS).
+    server: Option<MailServer>,
+    /// Who we are to the mail server.
+    ///
+    /// Default: nobody.
+    user: Option<TextOrSecret>,
+    /// The password for it.
+    ///
+    /// Default: none.
+    password: Option<Secret>,
+    /// Who the mail is from.
+    from: Option<Mailbox>,
+    /// Whom it goes to.
+    to: Option<Mailboxes>,
+    /// What it is told of.
+    ///
+    /// Default: all but `skipped`.
+    events: Option<Vec<Event>>,
+    /// Only entries with one of these labels; accounts and the daemon in any case.
+    ///
+    /// Default: all entries.
+    #[schemars(extend("maxItems" = entry::LABELS_MAX))]
+    labels: Option<Vec<Label>>,
+    /// How long it waits for more of the same before it tells: 300 failures of one cause are one message.
+    #[schemars(extend("default" = show_duration(read::COLLECT)))]
+    collect: Option<Duration>,
+    /// Most messages in an hour; what comes beyond is told in one when there is room again.
+    #[schemars(extend("default" = read::MESSAGES_PER_HOUR, "maximum" = read::MESSAGES_PER_HOUR_MAX))]
+    messages_per_hour: Option<Count>,
+    /// When it gets a digest: every entry, ran or not, in one table.
+    ///
+    /// Default: none.
+    digest: Option<Digest>,
+    /// The proxy, such as `http://proxy.example.com:3128`; `none` for none at all.
+    ///
+    /// Default: what `HTTPS_PROXY` in the environment says.
+    proxy: Option<Proxy>,
+    /// A file of certificates to trust beside the system's.
+    ///
+    /// Default: none.
+    ca_file: Option<Text>,
+    #[schemars(rename = "<<")]
+    merge: Option<Merge>,
+}
+
+/// When a digest is sent.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("required" = ["cron"]))]
+struct Digest {
+    /// When: a pattern of five fields, such as `0 8 * * 1-5`.
+    cron: Option<OnePattern>,
+    /// The IANA name of the zone the pattern is meant in.
+    #[schemars(extend("default" = "UTC"))]
+    timezone: Option<Timezone>,
+    #[schemars(rename = "<<")]
+    merge: Option<Merge>,
+}
+
+/// The daemon's own sign of life: success while it works, fail when it cannot.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("required" = ["url"]))]
+struct Heartbeat {
+    /// Where it goes, by the conventions of healthchecks.io.
+    url: Option<UrlOrSecret>,
+    /// How often it is given.
+    #[schemars(extend("default" = show_duration(read::EVERY)))]
+    every: Option<Seconds>,
+    #[schemars(rename = "<<")]
+    merge: Option<Merge>,
+}
+
+/// What an entry wants to be told of beside the ends of its ticks.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Alarm {
+    /// Its last success lies no further back than this: longer than the longest time between two of its starts.
+    ///
+    /// Default: not looked at.
+    no_success_for: Option<Seconds>,
+    /// A tick is started so long after it was due, its spread not counted.
+    ///
+    /// Default: not looked at.
+    not_started_within: Option<Seconds>,
     #[schemars(rename = "<<")]
     merge: Option<Merge>,
 }
@@ -362,6 +485,14 @@ struct Entry {
     ///
     /// Lists of values by name, and `exclude`, `include` and `name` (of the entries). Default: one entry.
     matrix: Option<Matrix>,
+    /// What it wants to be told of beside the ends of its ticks: `{ no_success_for, not_started_within }`.
+    ///
+    /// Default: nothing.
+    alarm: Option<Alarm>,
+    /// A dead man's switch that is told of start, success and failure, by the conventions of healthchecks.io.
+    ///
+    /// Default: none.
+    ping: Option<UrlOrSecret>,
     /// Whether it may be due more often than once a minute, which is otherwise taken for a mistake.
     #[schemars(extend("default" = false))]
     allow_subminute: Option<Flag>,
@@ -576,6 +707,26 @@ values! {
     Proxy: |_| json_schema!({ "type": "string", "pattern": "^(none|[Hh][Tt][Tt][Pp][Ss]?://[^/@?#]+/?)$",
         "patternErrorMessage": "a proxy such as http://proxy.example.com:3128, or none" });
     Timezone: |_| json_schema!({ "type": "string" });
+    ChannelKind: |_| words(read::KINDS.iter().map(|(word, _)| *word));
+    Event: |_| words(Topic::ALL.iter().map(|topic| topic.name()));
+    UrlOrSecret: |generator| or_secret(generator, json!({
+        "type": "string",
+        "pattern": r"^([Hh][Tt][Tt][Pp][Ss]://[^\s/@?#]+([/?#]\S*)?|[Hh][Tt][Tt][Pp]://(127\.[0-9.]+|\[::1\]|[Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt])(:[0-9]+)?([/?#]\S*)?)$",
+        "patternErrorMessage": "an https:// address (plain http:// only to this machine), or where it is kept: { env: NAME }",
+    }));
+    MailServer: |_| json_schema!({ "type": "string", "pattern": r"^[Ss][Mm][Tt][Pp][Ss]?://[^\s/@?#]+/?$",
+        "patternErrorMessage": "a server such as smtps://smtp.example.com or smtp://smtp.example.com:587" });
+    Mailbox: |_| mailbox();
+    Mailboxes: |_| {
+        let mut schema = one_or_list(mailbox().to_value(), read::RECIPIENTS_MAX);
+        schema.insert("minItems".to_owned(), json!(1));
+        schema
+    };
+    OnePattern: |_| json_schema!({
+        "type": "string",
+        "pattern": cron_pattern(),
+        "patternErrorMessage": "a cron pattern such as 0 8 * * 1-5",
+    });
     CatchUp: |_| words(entry::CATCH_UPS.iter().map(|(word, _)| *word));
     OnDoubt: |_| words(entry::ON_DOUBTS.iter().map(|(word, _)| *word));
     OnExcluded: |_| words(entry::ON_EXCLUDEDS.iter().map(|(word, _)| *word));
@@ -675,6 +826,11 @@ values! {
         "description": "Takes over what a block with an anchor says: `<<: *base`, or a list of such. What stands here itself wins. \
                         A JSON body of the API's documentation pastes in as it is: `<<: { ... }`.",
     });
+}
+
+fn mailbox() -> Schema {
+    json_schema!({ "type": "string", "pattern": r"^[^\s@<>,]+@[A-Za-z0-9][A-Za-z0-9.-]*$",
+        "patternErrorMessage": "a mail address alone, such as team@example.com" })
 }
 
 fn words<'w>(words: impl IntoIterator<Item = &'w str>) -> Schema {
@@ -834,6 +990,34 @@ fn credential_forms() -> Value {
 /// What holds of a mapping, and of nothing else.
 fn of_mappings(rules: Value) -> Value {
     json!({ "if": { "type": "object" }, "then": rules })
+}
+
+/// Each way has its own keys, of which the first are needed.
+fn channel_forms() -> Value {
+    let of_ways: std::collections::BTreeSet<&str> = read::KINDS
+        .iter()
+        .flat_map(|(_, kind)| kind.keys().0)
+        .copied()
+        .collect();
+    let form = |(word, kind): &(&str, read::WayKind)| {
+        let (own, needed) = kind.keys();
+        let mut form = needs(own.get(..needed).unwrap_or_default());
+        let strange = of_ways.iter().filter(|key| !own.contains(key));
+        for key in strange {
+            form["properties"][*key] = json!({ "type": "null" });
+        }
+        if kind.is_chat() {
+            form["properties"]["url"] = json!({ "type": "object" });
+        }
+        if own.contains(&"password") {
+            form["properties"]["proxy"] = json!({ "type": "null" });
+            form["dependencies"] = json!({ "user": ["password"], "password": ["user"] });
+        }
+        let is_it = json!({ "required": ["kind"], "properties": { "kind": { "const": word } } });
+        (is_it, form)
+    };
+    let forms = read::KINDS.iter().map(form);
+    of_mappings(first_of(forms, needs(&["kind"])))
 }
 
 fn source_forms() -> Value {

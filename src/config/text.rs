@@ -331,6 +331,8 @@ pub(super) struct Address<'a> {
     pub(super) user: Option<(&'a str, usize)>,
     /// The host, without port and brackets.
     pub(super) host: &'a str,
+    /// The port, if it is given.
+    pub(super) port: Option<u16>,
     /// What follows host and port.
     pub(super) path: &'a str,
 }
@@ -410,6 +412,7 @@ pub(super) fn address(text: &str) -> Result<Address<'_>, &'static str> {
         secure,
         user,
         host,
+        port: port.strip_prefix(':').and_then(|port| port.parse().ok()),
         path,
     })
 }

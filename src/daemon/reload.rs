@@ -118,6 +118,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         let differences = plan::diff(&self.parts.config.entries, &fresh.config.entries);
         report::differences(&differences);
         report::accounts(&self.parts.config.accounts, &fresh.config.accounts);
+        report::channels(&self.parts.config, &fresh.config);
         let now = self.now();
         for name in self
             .parts

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tracing::{debug, error, info, warn};
 
-use crate::config::Account;
+use crate::config::{Account, Config};
 use crate::domain::pace::{Heard, PaceNews};
 use crate::domain::plan::{Difference, DifferenceKind, started_note};
 use crate::domain::{
@@ -257,6 +257,25 @@ pub(super) fn differences(differences: &[Difference]) {
                 info!(entry, changed = keys.join(", "), "entry changed")
             }
         }
+    }
+}
+
+/// Logs which channels a reload changed; never how, for a setting may point at a secret.
+pub(super) fn channels(old: &Config, new: &Config) {
+    for (channel, settings) in &new.channels {
+        let channel = channel.as_str();
+        match old.channels.get(channel) {
+            None => info!(channel, "channel added"),
+            Some(before) if before != settings => info!(channel, "channel changed"),
+            Some(_) => {}
+        }
+    }
+    let is_gone = |name: &&String| !new.channels.contains_key(*name);
+    for channel in old.channels.keys().filter(is_gone) {
+        info!(channel = channel.as_str(), "channel removed");
+    }
+    if old.heartbeat != new.heartbeat {
+        info!("heartbeat changed");
     }
 }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub mod calendar;
 pub mod cron;
 pub mod fuse;
+pub mod notice;
 pub mod overlap;
 pub mod pace;
 pub mod pause;
@@ -193,6 +194,10 @@ pub struct Entry {
     pub not_before: Option<Timestamp>,
     /// No tick is due after this.
     pub not_after: Option<Timestamp>,
+    /// What it wants to be told of beside the ends of its ticks.
+    pub alarm: notice::Alarm,
+    /// The dead man's switch that is told how its ticks fare.
+    pub ping: Option<Arc<notice::Ping>>,
     /// Words to find it by. Many entries share theirs.
     pub labels: Arc<BTreeSet<String>>,
 }

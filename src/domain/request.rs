@@ -24,6 +24,25 @@ pub enum SecretRef {
     Credential(String),
 }
 
+/// A setting that may be written plainly or kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Text {
+    /// It stands in the file.
+    Plain(String),
+    /// It is to be read from there.
+    Secret(SecretRef),
+}
+
+impl Text {
+    /// Where it is kept, if it is kept elsewhere.
+    pub fn secret(&self) -> Option<&SecretRef> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Secret(secret) => Some(secret),
+        }
+    }
+}
+
 /// The value of a variable.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

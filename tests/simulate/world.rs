@@ -203,6 +203,8 @@ fn entry_of(
         enabled: true,
         not_before: None,
         not_after: None,
+        alarm: Default::default(),
+        ping: None,
         labels: Arc::default(),
         templates: None,
     }

@@ -130,6 +130,8 @@ fn changed_keys(old: &Entry, new: &Entry) -> Vec<&'static str> {
         ("enabled", old.enabled != new.enabled),
         ("not_before", old.not_before != new.not_before),
         ("not_after", old.not_after != new.not_after),
+        ("alarm", old.alarm != new.alarm),
+        ("ping", old.ping != new.ping),
         ("labels", old.labels != new.labels),
     ]
     .into_iter()
@@ -366,6 +368,8 @@ mod tests {
                 enabled: true,
                 not_before: None,
                 not_after: None,
+                alarm: Default::default(),
+                ping: None,
                 labels: Arc::default(),
                 templates: None,
             };
@@ -404,6 +408,8 @@ mod tests {
             enabled: true,
             not_before: None,
             not_after: None,
+            alarm: Default::default(),
+            ping: None,
             labels: Arc::default(),
         };
         change(&mut entry);

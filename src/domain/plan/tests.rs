@@ -99,6 +99,8 @@ impl World {
                 enabled: true,
                 not_before: None,
                 not_after: None,
+                alarm: Default::default(),
+                ping: None,
                 labels: Arc::default(),
                 templates: None,
             },
