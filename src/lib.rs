@@ -7,7 +7,7 @@
 //! roof     main, cli                      arguments, runtime, exit code; one function a command
 //! desk     control, page                  who may ask the loop for what; what it shows to those who look
 //! rooms    daemon                         the loop
-//! hands    ledger, codearts::http, sandbox, telemetry     each touches one part of the world
+//! hands    ledger, codearts::http, notify, sandbox, telemetry     each touches one part of the world
 //! doors    os                             clock, signals, zone data, configuration and secret files
 //! wire     codearts                       an ask to a request, a response to an answer; no IO
 //! paper    config                         YAML text to checked settings and entries; no IO
@@ -27,6 +27,7 @@ pub mod daemon;
 pub mod domain;
 pub mod ledger;
 pub mod notes;
+pub mod notify;
 pub mod os;
 pub mod page;
 pub mod sandbox;

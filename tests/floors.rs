@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules and the floor they stand on; the longest name that fits counts. A file may use what lies on a lower floor, and
 /// what lies in its own folder.
-const FLOORS: [(&str, u32); 29] = [
+const FLOORS: [(&str, u32); 30] = [
     ("domain::zone", 0),
     ("domain::request", 0),
     ("domain::fuse", 0),
@@ -32,6 +32,7 @@ const FLOORS: [(&str, u32); 29] = [
     ("ledger", 10),
     ("sandbox", 10),
     ("telemetry::metrics", 9),
+    ("notify", 10),
     ("telemetry", 10),
     ("daemon", 11),
     ("control", 12),
