@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! roof     main, cli                      arguments, runtime, exit code; one function a command
-//! desk     control, page                  who may ask the loop for what; what it shows to those who look
+//! desk     control, page, teller                  who may ask the loop for what; what it shows to those who look
 //! rooms    daemon                         the loop
 //! hands    ledger, codearts::http, notify, sandbox, telemetry     each touches one part of the world
 //! doors    os                             clock, signals, zone data, configuration and secret files
@@ -32,3 +32,4 @@ pub mod os;
 pub mod page;
 pub mod sandbox;
 pub mod telemetry;
+pub mod teller;

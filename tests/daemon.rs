@@ -50,6 +50,9 @@ mod log;
 #[path = "daemon/metrics.rs"]
 mod metrics;
 
+#[path = "daemon/telling.rs"]
+mod telling;
+
 #[path = "daemon/templates.rs"]
 mod templates;
 

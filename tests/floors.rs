@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules and the floor they stand on; the longest name that fits counts. A file may use what lies on a lower floor, and
 /// what lies in its own folder.
-const FLOORS: [(&str, u32); 30] = [
+const FLOORS: [(&str, u32); 31] = [
     ("domain::zone", 0),
     ("domain::request", 0),
     ("domain::fuse", 0),
@@ -37,6 +37,7 @@ const FLOORS: [(&str, u32); 30] = [
     ("daemon", 11),
     ("control", 12),
     ("page", 12),
+    ("teller", 12),
     ("cli", 13),
     ("notes", 0),
     ("lib", 14),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::builder::FalseyValueParser;
 use secrecy::SecretString;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tracing::{error, info, warn};
@@ -25,6 +25,7 @@ use crate::daemon::{Daemon, Event, Fresh, Loader, Parts};
 use crate::domain::request::SecretRef;
 use crate::domain::{RECENT_DAYS, rfc3339};
 use crate::ledger::{Ledger, sqlite::SqliteLedger};
+use crate::notify::Notifier;
 use crate::os::signals::{Signals, Wish};
 use crate::os::zones::Zones;
 use crate::os::{self, Clock, Reading};
@@ -32,6 +33,7 @@ use crate::page::server::{self, Listen, Server};
 use crate::sandbox::{self, Sandbox};
 use crate::telemetry::metrics::{Metrics, Source};
 use crate::telemetry::{self, Logging, Loss};
+use crate::teller::{self, Teller};
 
 /// Arguments of `daemon`.
 #[derive(Debug, clap::Args)]
@@ -197,7 +199,9 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
     // Dropped before the ledger is closed.
     let _control = control(common, options.control_mode, &ledger, &clock, tell.clone());
     let counted = (metrics.clone(), logging.loss());
-    let _page = page(options, &ledger, &clock, tell, counted);
+    let _page = page(options, &ledger, &clock, tell.clone(), counted);
+    let stirred = Arc::new(Notify::new());
+    let _teller = teller(common, &ledger, &clock, tell, &stirred);
     let seen = clock.clone();
     let start = async || start_chores(history.clone(), logging.loss()).await;
     let parts = Parts {
@@ -209,7 +213,7 @@ async fn serve(common: &Common, options: &Options, logging: &Logging) -> anyhow:
         config_key: key,
         grace: options.grace,
     };
-    let daemon = Daemon::new(parts).counting(metrics);
+    let daemon = Daemon::new(parts).counting(metrics).ringing(stirred);
     let ended = chores::beside(&seen, start, daemon.run(events)).await?;
     ended.context("ended, and not as asked")?;
     info!("stopped");
@@ -303,6 +307,25 @@ fn page(
     };
     let (bound, _) = oneshot::channel();
     Some(Server::start(address, parts, bound))
+}
+
+/// Tells people what happens. In the sandbox nothing leaves this machine.
+fn teller(
+    common: &Common,
+    ledger: &Arc<SqliteLedger>,
+    clock: &Clock,
+    tell: mpsc::Sender<Event>,
+    stirred: &Arc<Notify>,
+) -> Option<Teller> {
+    (!common.sandbox).then(|| {
+        Teller::start(teller::Parts {
+            ledger: ledger.clone(),
+            tell,
+            stirred: stirred.clone(),
+            clock: clock.clone(),
+            hands: Arc::new(Notifier::new(&os::node_name(), clock.clone())),
+        })
+    })
 }
 
 fn token(path: &Path) -> anyhow::Result<SecretString> {

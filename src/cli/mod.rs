@@ -31,6 +31,7 @@ mod live;
 mod load;
 mod moment;
 mod next;
+mod notices;
 mod online;
 mod pause;
 mod reload;
@@ -172,6 +173,8 @@ enum Command {
     History(history::Options),
     /// Print everything that is known about one tick
     Show(show::Options),
+    /// List who is told of what, and send a message to see whether it arrives
+    Notices(notices::Options),
     /// Tell why an entry ran, did not run, or waits: its last tick, or those of a time
     Why(why::Options),
     /// Print the JSON Schema of a configuration file, for editors
@@ -204,6 +207,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::History(options) => history::run(&common, &options),
         Command::Show(options) => show::run(&common, &options),
         Command::Why(options) => why::run(&common, &options),
+        Command::Notices(options) => notices::run(&common, &options),
         Command::Schema(options) => schema::run(&options),
         Command::Sandbox(options) => sandbox::run(&common, &options),
     }

@@ -208,6 +208,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         let pace = self.paces.get_mut(account);
         if let Some(news) = pace.and_then(|pace| pace.answered(now, sent_at, heard)) {
             report::pace(account, heard, news, said);
+            self.bell.notify_one();
         }
         if matches!(heard, Heard::Throttled(_)) {
             self.metrics.throttled(account);

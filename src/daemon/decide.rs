@@ -253,7 +253,9 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
 
     /// A commit went well.
     pub(super) fn ledger_works(&mut self) {
-        self.trouble = None;
+        if self.trouble.take().is_some() {
+            self.bell.notify_one();
+        }
         self.ledger_seen_at = tokio::time::Instant::now();
     }
 
@@ -281,6 +283,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
                 wait.as_secs()
             );
         }
+        self.bell.notify_one();
         self.trouble = Some(Trouble {
             failures,
             again_at: tokio::time::Instant::now() + wait,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{Id, JoinHandle, JoinSet};
 use tracing::{error, info, warn};
 
@@ -182,6 +182,8 @@ pub struct Daemon<L, C> {
     is_census_stale: bool,
     /// Asks the ledger what was before us, beside the loop.
     memory: JoinSet<()>,
+    /// Rung when there may be something that people have to be told.
+    bell: Arc<Notify>,
 }
 
 impl<L, C> std::fmt::Debug for Daemon<L, C> {
@@ -268,7 +270,16 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
             census: Census::default(),
             is_census_stale: false,
             memory: JoinSet::new(),
+            bell: Arc::default(),
         }
+    }
+
+    /// Rings this bell whenever ticks changed, an account fares otherwise, files were read again or the ledger began or
+    /// ceased to fail.
+    #[must_use]
+    pub fn ringing(mut self, bell: Arc<Notify>) -> Self {
+        self.bell = bell;
+        self
     }
 
     /// Runs until it is told to stop, or until nobody can tell it anything any more.

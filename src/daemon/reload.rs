@@ -68,6 +68,7 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
         self.note_reload(&by, &reply).await;
         self.last_read = Some(Read::new(self.now(), by, &reply));
         self.stood = None;
+        self.bell.notify_one();
         for wait in waits {
             // Whoever asked may have left.
             let _ = wait.send(reply.clone());

@@ -74,6 +74,9 @@ impl<L: Ledger, C: CodeArts> Daemon<L, C> {
     pub(super) fn carry_out(&mut self, name: &EntryName, plan: Plan) {
         report::plan(&plan);
         self.count_plan(&plan);
+        if !plan.changes.is_empty() {
+            self.bell.notify_one();
+        }
         if let Some(only) = &mut self.only {
             for change in &plan.changes {
                 if change.tick.id == only.tick.id {

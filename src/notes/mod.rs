@@ -26,3 +26,6 @@ pub mod a_ledger_that_is_gone {}
 
 #[doc = include_str!("009-calendars-and-the-mark.md")]
 pub mod calendars_and_the_mark {}
+
+#[doc = include_str!("010-telling-people.md")]
+pub mod telling_people {}

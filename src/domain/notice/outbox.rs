@@ -192,6 +192,14 @@ impl Outbox {
         None
     }
 
+    /// Somebody may have mended what stood in the way: what failed is tried again at once.
+    pub fn try_again(&mut self, now: Timestamp) {
+        if self.sending.is_some() {
+            self.failures = 0;
+            self.again_at = Some(now);
+        }
+    }
+
     /// How many notices wait.
     pub fn waiting(&self) -> u64 {
         let groups: u64 = self.groups.iter().map(|group| group.count).sum();
