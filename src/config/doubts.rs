@@ -70,25 +70,9 @@ pub(super) fn of_template(text: &str) -> Vec<Wrong> {
 
 /// What a text without a template probably does not mean.
 pub(super) fn of_text(text: &str) -> Option<Wrong> {
-    if !text.contains(['$', '%', '{']) {
+    // What looks like a shell's variable is left alone: the service fills in its own parameters, written `${NAME}`.
+    if !text.contains(['%', '{']) {
         return None;
-    }
-    let is_name = |name: &str| {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    };
-    let inner = text
-        .strip_prefix("${")
-        .and_then(|rest| rest.strip_suffix('}'));
-    if let Some(name) = inner.filter(|name| is_name(name)) {
-        return Some(Wrong::new(
-            format!(
-                "{} is sent as it stands: variables of a shell are not filled in",
-                quoted(text)
-            ),
-            format!(
-                "write {{ env: {name} }} without quotes for a secret of the daemon's environment, or the value itself"
-            ),
-        ));
     }
     if text.contains("%Y") && (text.contains("%m") || text.contains("%d")) && text.len() <= 100 {
         return Some(Wrong::new(

@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use super::doubts;
 use super::excerpt::is_unseen;
 use super::request::{GIT_TYPES, name_wrong};
 use super::text;
@@ -134,7 +135,10 @@ fn variables(out: &mut String, variables: &[SeenVariable]) {
         return;
     }
     let is_given = |variable: &&SeenVariable| {
-        variable.is_runtime && value(variable).is_some() && is_name(&variable.name)
+        // A name that is there twice would be refused the second time.
+        let first = variables.iter().find(|other| other.name == variable.name);
+        let is_first = first.is_some_and(|first| std::ptr::eq(first, *variable));
+        variable.is_runtime && is_first && value(variable).is_some() && is_name(&variable.name)
     };
     let is_any_given = variables.iter().any(|variable| is_given(&variable));
     let key = "variables: # those that are asked for at each start; the others have their defaults";
@@ -163,9 +167,15 @@ fn variables(out: &mut String, variables: &[SeenVariable]) {
                 format!("    #   {name}: {{ env: {} }}", env_name(&variable.name))
             }
             (false, Some(value)) if is_given(&variable) => {
-                if value.is_empty() {
-                    about.push("has no default".to_owned());
-                }
+                let is_required = variable.is_required == Some(true);
+                about.push(match (value.is_empty(), is_required) {
+                    (true, true) => "the pipeline requires a value: write it".to_owned(),
+                    (true, false) => "has no default".to_owned(),
+                    (false, true) => {
+                        "required at each start; this is the pipeline's default".to_owned()
+                    }
+                    (false, false) => "the pipeline's default".to_owned(),
+                });
                 format!("      {name}: {}", quoted(value))
             }
             (false, Some(value)) if value.chars().count() <= SHOWN_CHARS_MAX => {
@@ -185,7 +195,9 @@ fn value(variable: &SeenVariable) -> Option<&str> {
     let value = variable.default.as_deref().unwrap_or_default();
     let is_template = value.contains("{{") || value.contains("{%");
     let is_long = value.chars().count() > VARIABLE_VALUE_CHARS_MAX;
-    (!variable.is_secret && !is_template && !is_long).then_some(value)
+    // The checker would ask whether it is meant.
+    let is_doubtful = doubts::of_text(value).is_some();
+    (!variable.is_secret && !is_template && !is_long && !is_doubtful).then_some(value)
 }
 
 fn is_name(name: &str) -> bool {

@@ -86,7 +86,9 @@ fn what_the_checker_would_refuse_is_left_to_a_comment() {
             variable("LONG", &long),
             variable("odd name", "x"),
             variable("no", "x"),
+            variable("DATE", "%Y%m%d"),
             variable("GOOD", "y"),
+            variable("GOOD", "given twice"),
         ]),
         sources: Some(vec![
             SeenSource {
@@ -108,6 +110,33 @@ fn what_the_checker_would_refuse_is_left_to_a_comment() {
         !text.contains("hunter2") && text.contains("is left out"),
         "{text}"
     );
+}
+
+#[test]
+fn what_a_pipeline_requires_is_said_where_it_is_to_be_written() {
+    let required = |name: &str, default: &str| SeenVariable {
+        is_required: Some(true),
+        ..variable(name, default)
+    };
+    let pipeline = SeenPipeline {
+        variables: Some(vec![
+            required("TARGET", ""),
+            required("MODE", "full"),
+            variable("NOTE", ""),
+            variable("LEVEL", "3"),
+        ]),
+        ..SeenPipeline::default()
+    };
+    accepted(&pipeline);
+    let text = draft(&at(), &pipeline);
+    for line in [
+        "TARGET: \"\" # the pipeline requires a value: write it",
+        "MODE: \"full\" # required at each start; this is the pipeline's default",
+        "NOTE: \"\" # has no default",
+        "LEVEL: \"3\" # the pipeline's default",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
 }
 
 #[test]
