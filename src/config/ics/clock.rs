@@ -198,7 +198,15 @@ impl<'c> Clocks<'c> {
     fn described_zone(&mut self, of: &Described) -> Result<Zone, WrongFile> {
         let mut changes = Vec::new();
         let mut first: Option<(i64, i32)> = None;
-        for observance in of.observances.iter().take(OBSERVANCES_MAX) {
+        if let Some(beyond) = of.observances.get(OBSERVANCES_MAX) {
+            let at = beyond.first().map_or(0..0, |line| line.at.clone());
+            let message = format!(
+                "the time zone {} has more than {OBSERVANCES_MAX} parts",
+                quoted(&of.name)
+            );
+            return Err(wrong(at, message, "leave out what is long over"));
+        }
+        for observance in &of.observances {
             let line = |name: &str| observance.iter().rev().find(|line| line.name == name);
             let (Some(start), Some(from), Some(to)) =
                 (line("DTSTART"), line("TZOFFSETFROM"), line("TZOFFSETTO"))

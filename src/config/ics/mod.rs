@@ -269,7 +269,11 @@ impl Reader {
                 at,
                 lines: Vec::new(),
             });
-        } else if self.open.len() == 1 && name == "VTIMEZONE" && self.zones.len() < ZONES_MAX {
+        } else if self.open.len() == 1 && name == "VTIMEZONE" {
+            if self.zones.len() >= ZONES_MAX {
+                let message = format!("the file describes more than {ZONES_MAX} time zones");
+                return Err(wrong(at, message, "leave out those that no event names"));
+            }
             self.zone = Some(Described::default());
         } else if self.open.len() == 2
             && let Some(zone) = &mut self.zone
