@@ -489,9 +489,18 @@ impl<'a> Check<'a> {
             if !SECRET.known.contains(&pair.key) {
                 is_strange = true;
                 self.hide(pair.value);
+                if may_be_secret(pair.key) {
+                    self.findings.hide(pair.key_at);
+                }
+            } else if matches!(pair.value.shape(), Shape::List(_) | Shape::Mapping(_)) {
+                // Nor is what stands there repeated in advice.
+                is_strange = true;
+                self.hide(pair.value);
+                self.wrong_form(pair.value, pair.key, "a text", SECRET_FORMS);
             }
         }
-        let pairs = self.keys(mapping, &SECRET);
+        let mut pairs = self.keys(mapping, &SECRET);
+        pairs.retain(|pair| !matches!(pair.value.shape(), Shape::List(_) | Shape::Mapping(_)));
         let [pair] = pairs.as_slice() else {
             // A key that nobody knows is reported already.
             if pairs.len() > 1 || !(is_strange || self.lacks) {
@@ -588,8 +597,19 @@ impl<'a> Check<'a> {
     }
 }
 
+/// Whether a key where a secret's place is named may be the secret itself: in braces it is read as a key.
+fn may_be_secret(key: &str) -> bool {
+    const USUAL: [&str; 8] = [
+        "value", "secret", "name", "type", "key", "path", "variable", "vault",
+    ];
+    !USUAL.contains(&key) && text::nearest(key, SECRET.known.iter().copied()).is_none()
+}
+
 /// What is said of a key that nobody knows.
 pub(super) fn unknown_key(key: &str, set: &KeySet) -> String {
+    if std::ptr::eq(set, &SECRET) && may_be_secret(key) {
+        return format!("{} has no such key", set.what);
+    }
     format!("{} has no key {}", set.what, quoted(key))
 }
 

@@ -75,12 +75,10 @@ pub(super) fn of_text(text: &str) -> Option<Wrong> {
         return None;
     }
     if text.contains("%Y") && (text.contains("%m") || text.contains("%d")) && text.len() <= 100 {
+        // The text is not repeated: it may be a password, which the excerpt hides.
         return Some(Wrong::new(
-            format!(
-                "{} is sent as it stands: no date is filled in",
-                quoted(text)
-            ),
-            format!("write \"{{{{ tick.local | date('{text}') }}}}\""),
+            "this is sent as it stands: no date is filled in",
+            "write \"{{ tick.local | date('%Y%m%d') }}\", with the format that is meant",
         ));
     }
     let names = ["tick.", "entry.", "last_success.", "matrix."];
@@ -96,10 +94,7 @@ pub(super) fn of_text(text: &str) -> Option<Wrong> {
         piece: Some(at..at + inner.len() + 2),
         ..Wrong::new(
             "one brace begins no template, so this is sent as it stands",
-            format!(
-                "write {{{{ {} }}}}, and the whole text between quotes",
-                inner.trim()
-            ),
+            "write two braces on each side, {{ ... }}, and the whole text between quotes",
         )
     })
 }

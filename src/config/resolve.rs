@@ -501,13 +501,12 @@ impl<'l, 't> Layers<'l, 't> {
         if let [.., "*", hour, _, _, _] = fields.as_slice()
             && hour.bytes().all(|byte| byte.is_ascii_digit())
         {
-            let message = format!(
-                "{} starts sixty times, at each minute of one hour",
-                quoted(text)
-            );
-            let pattern = text.replacen('*', "0", 1);
+            let message = format!("{} starts at each minute of one hour", quoted(text));
+            let mut once = vec!["0"; fields.len() - 4];
+            once.extend(fields.iter().skip(fields.len() - 4));
             let help = format!(
-                "write \"{pattern}\" for one start; if sixty are meant, write `0-59` for the minute"
+                "write \"{}\" for one start; if each minute is meant, write `0-59` for the minute",
+                once.join(" ")
             );
             check.report(Finding::warning(Kind::Pattern, at, message).help(help));
         }

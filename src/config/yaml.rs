@@ -298,7 +298,17 @@ impl<'s, 'f> Builder<'s, 'f> {
 
     fn refuse_tag(&mut self, tag: &Tag, span: Span) {
         let at = self.place(span.tag_span().unwrap_or(span));
-        let message = format!("the tag {} is not supported", quoted(&tag.original()));
+        // A password that begins with `!` is read as a tag: what is no usual one is not repeated.
+        let original = tag.original();
+        let is_usual = |char: char| char == '!' || char == '_' || char.is_ascii_lowercase();
+        let is_known = original.len() <= 20 && original.chars().all(is_usual);
+        if !is_known {
+            self.findings.hide(at);
+        }
+        let message = match is_known {
+            true => format!("the tag {} is not supported", quoted(&original)),
+            false => "what begins with `!` is a tag, and this one is not supported".to_owned(),
+        };
         let help = match tag.suffix().to_ascii_lowercase().as_str() {
             // Other programs read secrets so.
             "env" | "env_var" | "secret" | "file" | "vault" => {
